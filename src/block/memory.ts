@@ -1,0 +1,35 @@
+/** The largest slot, and so the largest part of a request that a driver is handed at once. */
+export const MAX_SLOT_BYTES = 1 << 20;
+/** The largest payload of one request: what NBD allows without negotiation. */
+export const MAX_PAYLOAD_BYTES = 32 << 20;
+
+/** A fixed piece of an arena. Preallocated; identity is stable. */
+export interface Slot {
+  /** Bytes from the start of the arena. */
+  readonly address: number;
+  /** The slot's whole memory, seen by the front. */
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * The memory of one request: slots, all of them MAX_SLOT_BYTES but the last, which may be smaller.
+ * Byte i of the payload is byte i % MAX_SLOT_BYTES of slot ⌊i / MAX_SLOT_BYTES⌋.
+ * Counted references: a write's payload is shared by the request and the pieces cut from it.
+ */
+export interface Payload {
+  readonly slots: readonly Slot[];
+  /** The bytes asked for; the slots may hold more. */
+  readonly length: number;
+  references: number;
+}
+
+/** A bounded pool of slots over one arena: the port through which the core gets memory. */
+export interface Memory {
+  /** With one reference, or `undefined` where the pool can't serve it now. Contents are whatever was there before. */
+  allocate(length: number): Payload | undefined;
+  /** Drops one reference; the last one frees the slots. */
+  release(payload: Payload): void;
+  /** Bytes in slots that are taken. */
+  readonly usedBytes: number;
+  readonly limitBytes: number;
+}

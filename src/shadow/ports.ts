@@ -1,0 +1,102 @@
+import type { Errno } from "../block/errors.ts";
+import type { Geometry } from "../block/geometry.ts";
+import type { Request } from "../block/request.ts";
+
+/** What the core asks of time. Milliseconds since some fixed point, never going back. */
+export interface Clock {
+  now(): number;
+  /** Calls back once, `ms` later, from the event loop: never from inside this call. */
+  after(ms: number, callback: () => void): Timer;
+}
+
+export interface Timer {
+  cancel(): void;
+}
+
+/** Where choices come from; seeded in simulation. */
+export interface Random {
+  /** A whole number, 0 ≤ n < bound. */
+  below(bound: number): number;
+}
+
+/** What a client's session needs of a device. */
+export interface BlockDevice {
+  readonly geometry: Geometry;
+  /**
+   * Asks for room for `request`: a place in the queue and, for reads and writes, its payload, which is allocated
+   * here. "wait": the device is at a limit; ask again when `whenRoom` calls back. An errno: refuse it with that.
+   * What is admitted must be submitted or abandoned.
+   */
+  admit(request: Request): "admitted" | "wait" | Errno;
+  /** Calls back once, in the order of asking, when a request refused with "wait" may find room. Returns a way to stop asking. */
+  whenRoom(callback: () => void): () => void;
+  /** Takes an admitted request, which gets its one reply, perhaps before this returns. */
+  submit(request: Request): void;
+  /** Gives back an admitted request that will not be submitted (its connection died before its payload had come). */
+  abandon(request: Request): void;
+  /** The batch of requests that came together is complete: starts what they asked for. */
+  kick(): void;
+  /** The memory that holds a read's payload, for its release. */
+  readonly reads: { release(payload: NonNullable<Request["payload"]>): void };
+}
+
+/** What one submission asks of the driver. A request may need several. */
+export type Operation = "read" | "write" | "zero" | "trim" | "flush" | "extents";
+
+/** Flag bits of a submission. */
+export const SUBMIT_FUA = 1;
+export const SUBMIT_MAY_TRIM = 2;
+export const SUBMIT_FAST = 4;
+
+/** Bytes of the slot in the arena of reads where a driver host puts an encoded list of extents (block/extents.ts). */
+export const EXTENTS_SLOT_BYTES = 65536;
+
+/** The way to one incarnation of a driver. Its completions come back through {@link IncarnationEvents.completed}. */
+export interface Link {
+  readonly epoch: number;
+  /** How many submissions may be outstanding. The device never exceeds it. */
+  readonly depth: number;
+  /**
+   * `tag`: 32-bit, unsigned, echoed by the completion. `offset`, `length`: bytes on the device. `address`: where the
+   * data is: for a write in the arena of writes, for a read and a list of extents in the arena of reads, else 0.
+   * May be held back until `kick`.
+   */
+  submit(tag: number, operation: Operation, flags: number, offset: number, length: number, address: number): void;
+  /** The batch is complete: wake the driver if it sleeps. */
+  kick(): void;
+}
+
+/** What a driver said of itself when it opened. */
+export interface DriverInfo {
+  readonly geometry: Geometry;
+  readonly identity: string | undefined;
+  readonly discards: boolean;
+}
+
+/**
+ * Process control: the port through which the supervisor makes and ends incarnations. Every incarnation started ends
+ * with exactly one `exited`, after which nothing it does reaches its store (P4).
+ */
+export interface Incarnations {
+  start(epoch: number): void;
+  /** Asks it to finish what is in flight, close its store and exit. */
+  close(epoch: number): void;
+  /** Ends it at once. */
+  kill(epoch: number): void;
+}
+
+/** What incarnations report. An event of an epoch that was given up is dropped and counted. */
+export interface IncarnationEvents {
+  opened(epoch: number, info: DriverInfo, link: Link): void;
+  /** It could not open its store, or its module did not load. `message`: one line, for the operator. */
+  openFailed(epoch: number, message: string): void;
+  /**
+   * A completion as it came off the link, unchecked. `errno`: 0 or an error number. `count`: bytes done: the submission's
+   * length for a read or write, the bytes of the encoded list for extents, 0 for the rest.
+   */
+  completed(epoch: number, tag: number, errno: number, count: number): void;
+  /** It broke the rules of the link. `what`: for example "ring position out of range". */
+  fault(epoch: number, what: string): void;
+  /** It is gone and reaped. `how`: for example "killed by SIGKILL", "exit code 1: uncaught exception: …". */
+  exited(epoch: number, how: string): void;
+}
