@@ -13,6 +13,13 @@ export interface Timer {
   cancel(): void;
 }
 
+/** Lines for the operator's log. */
+export interface Log {
+  info(message: string): void;
+  warn(message: string): void;
+  error(message: string): void;
+}
+
 /** Where choices come from; seeded in simulation. */
 export interface Random {
   /** A whole number, 0 ≤ n < bound. */
@@ -28,8 +35,11 @@ export interface BlockDevice {
    * What is admitted must be submitted or abandoned.
    */
   admit(request: Request): "admitted" | "wait" | Errno;
-  /** Calls back once, in the order of asking, when a request refused with "wait" may find room. Returns a way to stop asking. */
-  whenRoom(callback: () => void): () => void;
+  /**
+   * Calls back once, in the order of asking, when `request`, refused with "wait", may find room (from the event loop,
+   * never from inside another call). Returns a way to stop asking.
+   */
+  whenRoom(request: Request, callback: () => void): () => void;
   /** Takes an admitted request, which gets its one reply, perhaps before this returns. */
   submit(request: Request): void;
   /** Gives back an admitted request that will not be submitted (its connection died before its payload had come). */
@@ -97,6 +107,8 @@ export interface IncarnationEvents {
   completed(epoch: number, tag: number, errno: number, count: number): void;
   /** It broke the rules of the link. `what`: for example "ring position out of range". */
   fault(epoch: number, what: string): void;
+  /** The completions that came together have all been delivered. */
+  settled(epoch: number): void;
   /** It is gone and reaped. `how`: for example "killed by SIGKILL", "exit code 1: uncaught exception: …". */
   exited(epoch: number, how: string): void;
 }

@@ -1,0 +1,128 @@
+import { ERRNO, type Errno } from "../block/errors.ts";
+import type { Memory } from "../block/memory.ts";
+import { isWriter, type Request } from "../block/request.ts";
+import { type Clock, EXTENTS_SLOT_BYTES, type Timer } from "./ports.ts";
+import { WaitingRoom } from "./waiting-room.ts";
+
+export interface AdmissionPorts {
+  readonly clock: Clock;
+  readonly writes: Memory;
+  readonly reads: Memory;
+  /** Pieces that the shadow holds. */
+  pieces(): number;
+  /** A limit is reached: an own flush may help. */
+  shortOfRoom(): void;
+  /** Nothing could be released for `stallTimeoutMs` while somebody waited. */
+  stalled(reason: string): void;
+}
+
+/**
+ * Who may come in (P6). A request gets its memory and the pieces that its acknowledgement may need before it is taken;
+ * who finds none waits, and a connection that waits is not read.
+ */
+export class Admission {
+  readonly #ports: AdmissionPorts;
+  readonly #pieceLimit: number;
+  readonly #stallTimeoutMs: number;
+  readonly #writers = new WaitingRoom();
+  readonly #readers = new WaitingRoom();
+  /** Writers that are admitted and not answered. */
+  #admittedWriters = 0;
+  #serveTimer: Timer | undefined;
+  #stallTimer: Timer | undefined;
+  #stalled = false;
+  /** What every request is refused with; 0 when they aren't. */
+  refusing: Errno = 0;
+
+  constructor(ports: AdmissionPorts, limits: { readonly pieces: number; readonly stallTimeoutMs: number }) {
+    this.#ports = ports;
+    this.#pieceLimit = limits.pieces;
+    this.#stallTimeoutMs = limits.stallTimeoutMs;
+  }
+
+  get writersWait(): boolean {
+    return this.#writers.length > 0;
+  }
+
+  get stalled(): boolean {
+    return this.#stalled;
+  }
+
+  admit(request: Request): "admitted" | "wait" | Errno {
+    if (this.refusing !== 0) return this.refusing;
+    if (isWriter(request.kind)) return this.#admitWriter(request);
+    if ((request.kind === "read" || request.kind === "extents") && request.length > 0)
+      return this.#admitReader(request);
+    return "admitted";
+  }
+
+  /** An admitted request has been answered, or will not be submitted. */
+  left(request: Request): void {
+    if (isWriter(request.kind)) this.#admittedWriters--;
+    this.serveSoon();
+  }
+
+  whenRoom(request: Request, callback: () => void): () => void {
+    if (!isWriter(request.kind)) return this.#readers.ask(callback);
+    this.#stallTimer ??= this.#ports.clock.after(this.#stallTimeoutMs, () => this.#stall());
+    return this.#writers.ask(callback);
+  }
+
+  /** Memory or pieces were released. */
+  released(): void {
+    this.#stalled = false;
+    this.#stallTimer?.cancel();
+    this.#stallTimer = undefined;
+    this.serveSoon();
+  }
+
+  dispose(): void {
+    this.#serveTimer?.cancel();
+    this.#stallTimer?.cancel();
+  }
+
+  #admitWriter(request: Request): "admitted" | "wait" | Errno {
+    // Its acknowledgement adds a piece, and one more where it cuts an older one in two.
+    const room = this.#ports.pieces() + 2 * (this.#admittedWriters + 1) <= this.#pieceLimit;
+    if (room && !this.#writers.closed) {
+      const needsMemory = request.kind === "write" && request.length > 0;
+      if (needsMemory) request.payload = this.#ports.writes.allocate(request.length);
+      if (!needsMemory || request.payload !== undefined) {
+        this.#admittedWriters++;
+        this.#writers.admitted();
+        return "admitted";
+      }
+    }
+    this.#ports.shortOfRoom();
+    return this.#stalled ? ERRNO.EIO : "wait";
+  }
+
+  #admitReader(request: Request): "admitted" | "wait" {
+    if (this.#readers.closed) return "wait";
+    request.payload = this.#ports.reads.allocate(request.kind === "read" ? request.length : EXTENTS_SLOT_BYTES);
+    if (request.payload === undefined) return "wait";
+    this.#readers.admitted();
+    return "admitted";
+  }
+
+  /** Calls back whoever waits, from the event loop, so that they ask again. */
+  serveSoon(): void {
+    if (this.#serveTimer !== undefined || this.#writers.length + this.#readers.length === 0) return;
+    this.#serveTimer = this.#ports.clock.after(0, () => {
+      this.#serveTimer = undefined;
+      this.#writers.serve();
+      this.#readers.serve();
+      if (this.#writers.length > 0) {
+        this.#stallTimer ??= this.#ports.clock.after(this.#stallTimeoutMs, () => this.#stall());
+      }
+    });
+  }
+
+  #stall(): void {
+    this.#stallTimer = undefined;
+    if (this.#writers.length === 0) return;
+    this.#stalled = true;
+    this.#ports.stalled(`no acknowledged write could be released for ${this.#stallTimeoutMs} ms`);
+    this.serveSoon();
+  }
+}

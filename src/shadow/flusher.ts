@@ -1,0 +1,126 @@
+import type { DeviceLimits } from "./limits.ts";
+import { Operation } from "./operation.ts";
+import type { Clock, Timer } from "./ports.ts";
+
+/** A flush that the driver is executing. */
+export interface FlushInFlight {
+  readonly operation: Operation;
+  /** The flush requests and FUA writers that it answers. */
+  readonly waiters: Operation[];
+  /** The shadow's generation when it was submitted: a flush that saw another one proves nothing. */
+  readonly generation: number;
+  /** The shadow's mark when it was submitted: what completed later is not covered. */
+  readonly mark: number;
+}
+
+/**
+ * Who waits for a flush, and when the device wants one for itself. At most one is in flight; those that come
+ * meanwhile share the next one.
+ */
+export class Flusher {
+  readonly #clock: Clock;
+  readonly #limits: DeviceLimits;
+  /** An own flush has become due. */
+  readonly #due: () => void;
+  #waiters: Operation[] = [];
+  #inFlight: FlushInFlight | undefined;
+  #ownWanted = false;
+  #timer: Timer | undefined;
+  /** No own flush before this time: the last one failed. */
+  #notBefore = 0;
+
+  constructor(clock: Clock, limits: DeviceLimits, due: () => void) {
+    this.#clock = clock;
+    this.#limits = limits;
+    this.#due = due;
+  }
+
+  get waiters(): readonly Operation[] {
+    return this.#waiters;
+  }
+
+  get inFlight(): FlushInFlight | undefined {
+    return this.#inFlight;
+  }
+
+  /** Whether a flush is to be submitted as soon as it may be. */
+  get wanted(): boolean {
+    return this.#inFlight === undefined && (this.#waiters.length > 0 || this.#ownWanted);
+  }
+
+  add(waiter: Operation): void {
+    this.#waiters.push(waiter);
+  }
+
+  /** The device wants a flush of its own, now, or as soon as a failed one allows. */
+  wantOwn(): void {
+    if (this.#ownWanted || this.#inFlight !== undefined) return;
+    const wait = this.#notBefore - this.#clock.now();
+    if (wait <= 0) this.#ownWanted = true;
+    else this.#wakeAfter(wait);
+  }
+
+  /** A piece is held: it must not grow old. */
+  holdsPieces(): void {
+    if (this.#timer === undefined) this.#wakeAfter(this.#limits.flushAgeMs);
+  }
+
+  /** Everybody who waits boards this flush. */
+  start(generation: number, mark: number): FlushInFlight {
+    this.#inFlight = { operation: Operation.ownFlush(), waiters: this.#waiters, generation, mark };
+    this.#waiters = [];
+    this.#ownWanted = false;
+    return this.#inFlight;
+  }
+
+  /** The flush came back. */
+  finish(failed: boolean): FlushInFlight {
+    const flush = this.#inFlight as FlushInFlight;
+    this.#inFlight = undefined;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (failed) this.#notBefore = this.#clock.now() + this.#limits.flushRetryMs;
+    return flush;
+  }
+
+  /** They wait for the next flush, before those that came later. */
+  requeue(waiters: readonly Operation[]): void {
+    this.#waiters.unshift(...waiters);
+  }
+
+  /** The flush in flight was lost with its incarnation. */
+  lose(): void {
+    if (this.#inFlight !== undefined) this.requeue(this.#inFlight.waiters);
+    this.#inFlight = undefined;
+  }
+
+  /** Takes out the FUA writers, waiting or aboard: what they wrote counts as unexecuted, so they have to write again. */
+  takeWriters(): Operation[] {
+    const writers = [...this.#waiters, ...(this.#inFlight?.waiters ?? [])].filter((waiter) => waiter.kind !== "flush");
+    this.#waiters = this.#waiters.filter((waiter) => waiter.kind === "flush");
+    const aboard = this.#inFlight?.waiters;
+    if (aboard !== undefined) aboard.splice(0, aboard.length, ...aboard.filter((waiter) => waiter.kind === "flush"));
+    return writers;
+  }
+
+  /** Takes out the flush requests, waiting or aboard. */
+  takeFlushes(): Operation[] {
+    const flushes = [...(this.#inFlight?.waiters ?? []), ...this.#waiters].filter((waiter) => waiter.kind === "flush");
+    this.#waiters = this.#waiters.filter((waiter) => waiter.kind !== "flush");
+    const aboard = this.#inFlight?.waiters;
+    if (aboard !== undefined) aboard.splice(0, aboard.length, ...aboard.filter((waiter) => waiter.kind !== "flush"));
+    return flushes;
+  }
+
+  dispose(): void {
+    this.#timer?.cancel();
+  }
+
+  #wakeAfter(ms: number): void {
+    this.#timer?.cancel();
+    this.#timer = this.#clock.after(ms, () => {
+      this.#timer = undefined;
+      this.#due();
+    });
+  }
+}

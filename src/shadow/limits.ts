@@ -1,0 +1,21 @@
+/** The bounds of one device (P6). Every one of them leads to backpressure before it leads to an error. */
+export interface DeviceLimits {
+  /** Pieces the shadow may hold. */
+  readonly pieces: number;
+  /** An own flush is asked for when the shadow holds this part of its pieces or of its memory. */
+  readonly flushShare: number;
+  /** An own flush is asked for when a piece has been held for this long. */
+  readonly flushAgeMs: number;
+  /** How long to wait after a failed own flush before the next one. */
+  readonly flushRetryMs: number;
+  /** Where a limit is reached and nothing could be released for this long, writes and flushes get EIO. */
+  readonly stallTimeoutMs: number;
+}
+
+export const DEFAULT_LIMITS: DeviceLimits = {
+  pieces: 65536,
+  flushShare: 0.5,
+  flushAgeMs: 5000,
+  flushRetryMs: 1000,
+  stallTimeoutMs: 30_000,
+};

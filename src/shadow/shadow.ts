@@ -1,0 +1,193 @@
+import type { Errno } from "../block/errors.ts";
+import { overlaps } from "../block/geometry.ts";
+import { MAX_SLOT_BYTES, type Payload } from "../block/memory.ts";
+import type { Operation } from "./operation.ts";
+import { type Piece, PieceMap } from "./piece-map.ts";
+
+export interface ShadowPorts {
+  /** Drops one reference to the memory of a write. */
+  release(payload: Payload): void;
+  /** A piece is about to leave because the store holds it durably. */
+  released(piece: Piece): void;
+}
+
+/**
+ * The shadow: every write, zero and trim that has been acknowledged and is not known to be durable.
+ *
+ * A piece is *executed* if its generation is the shadow's. `invalidate` starts a new generation, so that everything
+ * issued before, the pieces and also what is still in flight, counts as unexecuted without being visited.
+ */
+export class Shadow {
+  readonly #ports: ShadowPorts;
+  /** Off: nothing is kept, as elsewhere; there to show the difference. */
+  readonly #retains: boolean;
+  readonly #pieces = new PieceMap();
+  #generation = 1;
+  #tick = 0;
+  #refused = 0;
+
+  constructor(ports: ShadowPorts, retains: boolean) {
+    this.#ports = ports;
+    this.#retains = retains;
+  }
+
+  get size(): number {
+    return this.#pieces.size;
+  }
+
+  /** Pieces that the driver refuses to take. */
+  get refused(): number {
+    return this.#refused;
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
+  get pieces(): Iterable<Piece> {
+    return this.#pieces;
+  }
+
+  overlapping(offset: number, length: number): Piece[] {
+    return this.#pieces.overlapping(offset, length);
+  }
+
+  /** Nothing issued before this counts as executed any more. */
+  invalidate(): void {
+    this.#generation++;
+  }
+
+  isExecuted(piece: Piece): boolean {
+    return piece.generation === this.#generation;
+  }
+
+  /** A point in the order of completions, for `release`. */
+  mark(): number {
+    return ++this.#tick;
+  }
+
+  /**
+   * The writer is about to be acknowledged: its range is cut out of the older pieces and, unless it is durable, becomes
+   * a piece, which takes a reference to the payload of its own. Returns the pieces that came into being unexecuted.
+   */
+  acknowledge(writer: Operation, durable: boolean): Piece[] {
+    if (!this.#retains) return [];
+    const unexecuted: Piece[] = [];
+    const remainders = this.#pieces.cut(writer.offset, writer.length, (piece) => this.#drop(piece));
+    for (const remainder of remainders) {
+      if (remainder.refused !== 0) this.#refused++;
+      else if (!this.isExecuted(remainder)) unexecuted.push(remainder);
+    }
+    if (durable) return unexecuted;
+    const payload = writer.payload;
+    if (payload !== undefined) payload.references++;
+    const piece: Piece = {
+      offset: writer.offset,
+      length: writer.length,
+      kind: writer.kind as Piece["kind"],
+      mayTrim: writer.request?.mayTrim ?? false,
+      payload,
+      start: 0,
+      generation: writer.generation,
+      completedAt: ++this.#tick,
+      refused: 0,
+      replay: undefined,
+      gone: false,
+    };
+    this.#pieces.insert(piece);
+    if (!this.isExecuted(piece)) unexecuted.push(piece);
+    return unexecuted;
+  }
+
+  /** The replay of `piece` completed well; it had been issued in `generation`. */
+  executed(piece: Piece, generation: number): void {
+    piece.generation = generation;
+    piece.completedAt = ++this.#tick;
+  }
+
+  /** The driver refused the replay: the piece stays, and reads of it are served from here. */
+  refuse(piece: Piece, errno: Errno): void {
+    piece.refused = errno;
+    this.#refused++;
+  }
+
+  /** A refused piece is to be tried again. */
+  retry(piece: Piece): void {
+    piece.refused = 0;
+    this.#refused--;
+  }
+
+  /** The incarnation is lost, and with it what it did and what it refused. */
+  lose(): void {
+    this.invalidate();
+    this.#refused = 0;
+    for (const piece of this.#pieces) {
+      piece.refused = 0;
+      piece.replay = undefined;
+    }
+  }
+
+  /** A flush succeeded: what had been executed before `mark`, when it was submitted, is durable and leaves. */
+  release(mark: number): void {
+    this.#pieces.release((piece) => {
+      if (!this.isExecuted(piece) || piece.completedAt > mark) return false;
+      this.#ports.released(piece);
+      this.#drop(piece);
+      return true;
+    });
+  }
+
+  /** Puts what the driver refused to take over what it read. True if that is the whole range. */
+  overlay(offset: number, length: number, into: Payload): boolean {
+    if (this.#refused === 0) return false;
+    let covered = 0;
+    for (const piece of this.#pieces.overlapping(offset, length)) {
+      if (piece.refused === 0) continue;
+      const from = Math.max(offset, piece.offset);
+      const until = Math.min(offset + length, piece.offset + piece.length);
+      covered += until - from;
+      copyPiece(piece, from, until, into, from - offset);
+    }
+    return covered === length;
+  }
+
+  /** Whether the range holds something that the driver refused to take. */
+  refusedWithin(offset: number, length: number): boolean {
+    if (this.#refused === 0) return false;
+    return this.overlapping(offset, length).some(
+      (piece) => piece.refused !== 0 && overlaps(piece.offset, piece.length, offset, length),
+    );
+  }
+
+  #drop(piece: Piece): void {
+    if (piece.refused !== 0) this.#refused--;
+    if (piece.payload !== undefined) this.#ports.release(piece.payload);
+  }
+}
+
+/** Copies the device's bytes from `from` to `until` out of a piece, to byte `at` of a payload. */
+function copyPiece(piece: Piece, from: number, until: number, into: Payload, at: number): void {
+  let source = piece.start + (from - piece.offset);
+  let target = at;
+  for (let left = until - from; left > 0; ) {
+    const run = Math.min(left, restOfSlot(source), restOfSlot(target));
+    const bytes = slotBytes(into, target, run);
+    if (piece.payload === undefined) bytes.fill(0);
+    else bytes.set(slotBytes(piece.payload, source, run));
+    source += run;
+    target += run;
+    left -= run;
+  }
+}
+
+function restOfSlot(position: number): number {
+  return MAX_SLOT_BYTES - (position % MAX_SLOT_BYTES);
+}
+
+/** `length` bytes of a payload from `position` on, which must lie in one slot. */
+export function slotBytes(payload: Payload, position: number, length: number): Uint8Array {
+  const slot = payload.slots[Math.floor(position / MAX_SLOT_BYTES)];
+  if (slot === undefined) throw new RangeError(`payload of ${payload.length} bytes has no byte ${position}`);
+  const from = position % MAX_SLOT_BYTES;
+  return slot.bytes.subarray(from, from + length);
+}
