@@ -206,6 +206,7 @@ export class Supervisor implements IncarnationEvents {
     this.#ports.device.detach();
     this.#ports.device.reaped();
     this.#log.reaped(now);
+    this.#setPhase({ name: "idle" });
     this.#next(how);
   }
 

@@ -1,0 +1,298 @@
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import { ERRNO } from "../block/errors.ts";
+import { Device } from "../shadow/device.ts";
+import type { DriverInfo, Incarnations } from "../shadow/ports.ts";
+import { GEOMETRY, HeapMemory, ManualClock, ManualLink, SECTOR } from "../shadow/testing.ts";
+import type { Policy } from "./policy.ts";
+import { type StopOutcome, Supervisor } from "./supervisor.ts";
+
+const INFO: DriverInfo = { geometry: GEOMETRY, identity: "store", discards: false };
+
+/** A supervised device whose incarnations do what the test says. `calls`: what was asked of process control. */
+class World implements Incarnations {
+  readonly clock = new ManualClock();
+  readonly calls: string[] = [];
+  readonly device: Device;
+  readonly supervisor: Supervisor;
+  readonly replies: (number | undefined)[] = [];
+  ready = 0;
+  startFailure: string | undefined;
+  outcome: StopOutcome | undefined;
+  link: ManualLink | undefined;
+
+  constructor(policy: Partial<Policy> = {}) {
+    const { clock } = this;
+    const log = { info: () => {}, warn: () => {}, error: () => {} };
+    const random = { below: () => 0 };
+    const memory = { writes: new HeapMemory(), reads: new HeapMemory() };
+    this.device = new Device({ name: "disk", clock, random, log, ...memory });
+    const observer = {
+      ready: () => this.ready++,
+      startFailed: (reason: string) => {
+        this.startFailure = reason;
+      },
+      stopped: (outcome: StopOutcome) => {
+        this.outcome = outcome;
+      },
+    };
+    this.supervisor = new Supervisor({ device: this.device, incarnations: this, clock, log, observer }, policy);
+    this.supervisor.start();
+  }
+
+  start(epoch: number): void {
+    this.calls.push(`start ${epoch}`);
+  }
+  close(epoch: number): void {
+    this.calls.push(`close ${epoch}`);
+  }
+  kill(epoch: number): void {
+    this.calls.push(`kill ${epoch}`);
+  }
+
+  /** The newest incarnation opens its store. */
+  open(info = INFO): ManualLink {
+    this.link = new ManualLink(this.device, this.supervisor.epoch);
+    this.supervisor.opened(this.supervisor.epoch, info, this.link);
+    return this.link;
+  }
+
+  /** The newest incarnation is gone and reaped. */
+  exit(how = "killed by SIGKILL"): void {
+    this.supervisor.exited(this.supervisor.epoch, how);
+  }
+
+  send(kind: "read" | "write" | "flush", sector = 0): void {
+    const index = this.replies.push(undefined) - 1;
+    const request = {
+      kind,
+      offset: sector * SECTOR,
+      length: kind === "flush" ? 0 : SECTOR,
+      fua: false,
+      fast: false,
+      mayTrim: false,
+      payload: undefined,
+      extents: undefined,
+      requester: {
+        reply: (_: unknown, errno: number) => {
+          this.replies[index] = errno;
+        },
+      },
+    };
+    const admitted = this.device.admit(request);
+    if (admitted === "admitted") this.device.submit(request);
+    else this.replies[index] = admitted === "wait" ? undefined : admitted;
+    this.device.kick();
+  }
+}
+
+test("a device is starting, then live, and says once that it is ready", () => {
+  const world = new World();
+  assert.equal(world.supervisor.state, "starting");
+  world.open();
+  assert.equal(world.supervisor.state, "live");
+  assert.equal(world.ready, 1);
+});
+
+test("a first open that fails, ends or takes too long ends the start, and nothing is left running", () => {
+  for (const [fail, expected] of [
+    [(world: World) => world.supervisor.openFailed(1, "no such file"), /no such file/],
+    [(world: World) => world.clock.advance(20_000), /not open after 10000 ms/],
+  ] as const) {
+    const world = new World();
+    fail(world);
+    assert.equal(world.startFailure, undefined);
+    assert.deepEqual(world.calls, ["start 1", "kill 1"]);
+    world.exit();
+    assert.match(world.startFailure ?? "", expected);
+  }
+  const world = new World();
+  world.exit("exit code 1");
+  assert.match(world.startFailure ?? "", /exit code 1/);
+});
+
+test("P4: the next incarnation starts only when the one before is reaped", () => {
+  const world = new World();
+  world.open();
+  world.supervisor.fault(1, "invalid completion");
+  assert.deepEqual(world.calls, ["start 1", "kill 1"]);
+  assert.equal(world.supervisor.state, "recovering");
+  world.exit();
+  assert.deepEqual(world.calls, ["start 1", "kill 1", "start 2"]);
+});
+
+test("P4: one that can't be reaped keeps the device held, and events of it are dropped", () => {
+  const world = new World({ reapTimeoutMs: 50 });
+  const link = world.open();
+  world.send("read");
+  world.supervisor.kill();
+  world.clock.advance(60);
+  assert.equal(world.supervisor.state, "held");
+  world.supervisor.completed(1, link.pending[0]?.tag as number, 0, SECTOR);
+  world.supervisor.fault(1, "again");
+  assert.deepEqual(world.calls, ["start 1", "kill 1"]);
+  assert.deepEqual(world.replies, [undefined]);
+  world.exit();
+  world.open().complete("read");
+  assert.equal(world.supervisor.state, "live");
+  assert.deepEqual(world.replies, [0]);
+});
+
+test("an invalid completion is a fault of the driver", () => {
+  const world = new World();
+  world.open();
+  world.supervisor.completed(1, 12345, 0, 0);
+  assert.deepEqual(world.calls, ["start 1", "kill 1"]);
+  world.exit();
+  world.open();
+  assert.match(world.supervisor.recoveries[0]?.reason ?? "", /unknown tag/);
+});
+
+test("the first restart is immediate; the delay doubles for those that die before their replay is finished", () => {
+  const world = new World({ restartDelayMs: 100, maxRestartDelayMs: 300 });
+  world.open();
+  world.send("read");
+  const starts = () => world.calls.filter((call) => call.startsWith("start")).length;
+  world.exit();
+  assert.equal(starts(), 2);
+  for (const delay of [100, 200, 300, 300]) {
+    const before = starts();
+    world.open();
+    world.exit();
+    world.clock.advance(delay - 1);
+    assert.equal(starts(), before, `no restart before ${delay} ms`);
+    world.clock.advance(1);
+    assert.equal(starts(), before + 1);
+  }
+  world.open().complete("read");
+  assert.equal(world.supervisor.state, "live");
+  const before = starts();
+  world.exit();
+  assert.equal(starts(), before + 1, "after a finished replay it is immediate again");
+});
+
+test("held: after heldTimeoutMs waiting and new requests get EIO, and recovery goes on", () => {
+  const world = new World({ heldTimeoutMs: 1000, openTimeoutMs: 100_000 });
+  world.open();
+  world.send("write", 1);
+  world.link?.complete("write");
+  world.send("read");
+  world.exit();
+  world.clock.advance(999);
+  assert.deepEqual(world.replies, [0, undefined]);
+  world.clock.advance(1);
+  assert.equal(world.supervisor.state, "held");
+  assert.deepEqual(world.replies, [0, ERRNO.EIO]);
+  world.send("flush");
+  assert.deepEqual(world.replies, [0, ERRNO.EIO, ERRNO.EIO]);
+  assert.equal(world.device.shadow.pieces, 1);
+  world.open().complete("write");
+  assert.equal(world.supervisor.state, "live");
+  world.send("flush");
+  world.link?.complete("flush");
+  assert.equal(world.replies.at(-1), 0);
+});
+
+test("another store makes the device failed until the operator restarts it, and pieces stay", () => {
+  const world = new World();
+  world.open();
+  world.send("write");
+  world.link?.complete("write");
+  world.exit();
+  world.open({ ...INFO, identity: "another" });
+  world.exit();
+  assert.equal(world.supervisor.state, "failed");
+  assert.match(world.supervisor.reason ?? "", /identity is another, store was wanted/);
+  world.send("read");
+  assert.equal(world.replies.at(-1), ERRNO.EIO);
+  assert.equal(world.device.shadow.pieces, 1);
+  assert.equal(world.supervisor.restart(), true);
+  world.open().complete("write");
+  assert.equal(world.supervisor.state, "live");
+});
+
+test("a planned restart drains, flushes, closes, and opens the next one at once", () => {
+  const world = new World();
+  world.open();
+  world.send("write");
+  world.link?.complete("write");
+  assert.equal(world.supervisor.restart(), true);
+  assert.deepEqual(world.calls, ["start 1"]);
+  world.link?.complete("flush");
+  assert.deepEqual(world.calls, ["start 1", "close 1"]);
+  world.send("read");
+  world.exit("exit code 0");
+  assert.deepEqual(world.calls, ["start 1", "close 1", "start 2"]);
+  world.open();
+  assert.deepEqual(world.link?.summary, ["read 0"], "the block made durable before is checked first");
+  assert.equal(world.supervisor.state, "recovering");
+});
+
+test("a driver that does not close in a planned restart is killed, and nothing is lost", () => {
+  const world = new World({ stopTimeoutMs: 100 });
+  world.open();
+  world.send("write");
+  world.supervisor.restart();
+  world.clock.advance(100);
+  assert.deepEqual(world.calls, ["start 1", "kill 1"]);
+  world.exit();
+  world.open().complete("write");
+  assert.deepEqual(world.replies, [0]);
+});
+
+test("stop drains, flushes and closes, and is clean", () => {
+  const world = new World();
+  world.open();
+  world.send("write");
+  world.supervisor.stop();
+  assert.equal(world.supervisor.state, "stopping");
+  world.send("read");
+  assert.equal(world.replies.at(-1), ERRNO.ESHUTDOWN);
+  world.link?.complete("write");
+  world.link?.complete("flush");
+  assert.deepEqual(world.calls, ["start 1", "close 1"]);
+  world.exit("exit code 0");
+  assert.deepEqual(world.outcome, { clean: true, reason: undefined });
+});
+
+test("a driver that dies while stopping, before the last flush, is started once more for the replay", () => {
+  const world = new World();
+  world.open();
+  world.send("write");
+  world.link?.complete("write");
+  world.supervisor.stop();
+  world.exit();
+  const link = world.open();
+  link.complete("write");
+  link.complete("flush");
+  world.exit("exit code 0");
+  assert.equal(world.outcome?.clean, true);
+});
+
+test("a stop with a stuck driver kills it after stopTimeoutMs and says what was not released", () => {
+  const world = new World({ stopTimeoutMs: 100 });
+  world.open();
+  world.send("write");
+  world.link?.complete("write");
+  world.send("read");
+  world.supervisor.stop();
+  world.clock.advance(100);
+  assert.deepEqual(world.calls, ["start 1", "kill 1"]);
+  world.exit();
+  assert.equal(world.outcome?.clean, false);
+  assert.match(world.outcome?.reason ?? "", /killed; 1 acknowledged pieces .* 1 requests are unanswered/);
+});
+
+test("each recovery is remembered with its reason and its times", () => {
+  const world = new World();
+  world.open();
+  world.supervisor.kill();
+  world.clock.advance(3);
+  world.exit();
+  world.clock.advance(40);
+  world.open();
+  assert.deepEqual(world.supervisor.recoveries, [
+    { epoch: 2, reason: "killed by the operator", detectMs: 3, openMs: 40, replayMs: 0, totalMs: 43 },
+  ]);
+  assert.equal(world.supervisor.restarts, 1);
+});
