@@ -69,3 +69,5 @@ type Settled = void | Promise<void>;
 export function defineDriver<Options = Record<string, string>>(driver: Driver<Options>): Driver<Options> {
   return driver;
 }
+
+export { parseSize } from "./size.ts";

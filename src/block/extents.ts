@@ -45,13 +45,15 @@ export function decodeExtents(bytes: Uint8Array, length: number, blockSize: numb
     if (!(run > 0) || run > length - covered || run % blockSize !== 0 || flags > (FLAG_HOLE | FLAG_ZERO))
       return undefined;
     covered += run;
-    append(extents, run, (flags & FLAG_HOLE) !== 0, (flags & FLAG_ZERO) !== 0);
+    appendExtent(extents, run, (flags & FLAG_HOLE) !== 0, (flags & FLAG_ZERO) !== 0);
   }
-  if (covered < length) append(extents, length - covered, false, false);
+  if (covered < length) appendExtent(extents, length - covered, false, false);
   return extents;
 }
 
-function append(extents: Extent[], length: number, hole: boolean, zero: boolean): void {
+/** Adds a run to a list, as part of the last extent where that is alike. An empty run adds nothing. */
+export function appendExtent(extents: Extent[], length: number, hole: boolean, zero: boolean): void {
+  if (length === 0) return;
   const last = extents.at(-1);
   if (last !== undefined && last.hole === hole && last.zero === zero) {
     extents[extents.length - 1] = { length: last.length + length, hole, zero };

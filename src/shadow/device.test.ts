@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { ERRNO } from "../block/errors.ts";
+import { encodeExtents } from "../block/extents.ts";
 import { Bench, SECTOR } from "./testing.ts";
 
 test("P1: what was acknowledged and not flushed is written again to the next incarnation", () => {
@@ -223,8 +224,6 @@ test("an acknowledged piece that the next incarnation refuses is read from the s
   assert.equal(bench.replies.get(read), 0);
   const bytes = read.payload?.slots[0]?.bytes as Uint8Array;
   assert.deepEqual([bytes[0], bytes[SECTOR], bytes[2 * SECTOR - 1], bytes[2 * SECTOR]], [0, 9, 9, 0]);
-  const extents = bench.send("extents", 0, 3);
-  assert.deepEqual(extents.extents, [{ length: 3 * SECTOR, hole: false, zero: false }]);
   const flush = bench.send("flush");
   // It is tried once more before the flush.
   bench.link.complete("write", undefined, ERRNO.EIO);
@@ -236,6 +235,54 @@ test("an acknowledged piece that the next incarnation refuses is read from the s
   assert.equal(bench.replies.get(again), 0);
   assert.equal(bench.device.trouble, undefined);
   assert.equal(bench.device.shadow.pieces, 0);
+});
+
+test("P1: a read is answered with the newest acknowledged content, even if the driver has thrown it away", () => {
+  const bench = new Bench();
+  bench.done("write", 1, 2, { fill: 9 });
+  bench.done("zero", 2);
+  const read = bench.send("read", 0, 4);
+  for (const slot of read.payload?.slots ?? []) slot.bytes.fill(5);
+  bench.link.complete("read");
+  const bytes = read.payload?.slots[0]?.bytes as Uint8Array;
+  assert.deepEqual(
+    [0, 1, 2, 3].map((sector) => bytes[sector * SECTOR]),
+    [5, 9, 0, 5],
+  );
+  const extents = bench.request("extents", 0, 4);
+  assert.equal(bench.device.admit(extents), "admitted");
+  bench.device.submit(extents);
+  bench.device.kick();
+  const list = extents.payload?.slots[0]?.bytes as Uint8Array;
+  const count = encodeExtents([{ length: 4 * SECTOR, hole: true, zero: true }], 4 * SECTOR, list);
+  assert.equal(bench.device.complete(1, bench.link.pending[0]?.tag as number, 0, count), undefined);
+  assert.deepEqual(
+    extents.extents?.map(({ length, hole }) => [length / SECTOR, hole]),
+    [
+      [1, true],
+      [1, false],
+      [2, true],
+    ],
+  );
+});
+
+test("a FUA write over a refused piece, and a flush, don't wait for each other", () => {
+  const bench = new Bench();
+  bench.done("write", 1);
+  bench.restart();
+  bench.link.complete("write", undefined, ERRNO.EIO);
+  const fua = bench.send("write", 1, 1, { fua: true });
+  const flush = bench.send("flush");
+  bench.link.complete("flush");
+  assert.equal(bench.replies.get(flush), ERRNO.EIO);
+  const next = bench.send("flush");
+  bench.link.complete("write");
+  for (let i = 0; i < 2; i++) bench.link.complete("flush");
+  assert.deepEqual(
+    [fua, next].map((request) => bench.replies.get(request)),
+    [0, ERRNO.EIO],
+  );
+  assert.equal(bench.device.trouble, undefined);
 });
 
 test("a replayed zero that the driver refuses is written as zeroes", () => {
@@ -394,6 +441,25 @@ test("a new incarnation with other contents, size, block size, features or ident
   assert.match(bench.mismatches[0] ?? "", /identity is another/);
 });
 
+test("a block that a writer was about to change is not held against the next incarnation", () => {
+  const bench = new Bench();
+  bench.done("write", 0, 1, { fill: 3 });
+  const flush = bench.send("flush");
+  bench.send("write", 0, 1, { fill: 4 });
+  bench.link.complete("flush");
+  assert.equal(bench.replies.get(flush), 0);
+  assert.deepEqual(bench.restart().summary, ["write 0"], "nothing is read back first");
+});
+
+test("nor is a block that a refused write may have changed", () => {
+  const bench = new Bench();
+  bench.done("write", 0, 1, { fill: 3 });
+  bench.send("write", 0, 1, { fill: 4 });
+  bench.link.complete("write", 0, ERRNO.EIO);
+  bench.done("flush");
+  assert.deepEqual(bench.restart().summary, []);
+});
+
 test("growth is kept aside: the device stays as large as it was", () => {
   const bench = new Bench();
   bench.device.detach();
@@ -412,6 +478,20 @@ test("the replay is over when pieces and requests of the recovery are", () => {
   link.complete("write");
   assert.equal(bench.replayed, 0);
   link.complete("read");
+  assert.equal(bench.replayed, 1);
+});
+
+test("requests that were refused between two incarnations don't keep the second replay from being over", () => {
+  const bench = new Bench();
+  bench.send("read", 5);
+  bench.send("flush");
+  bench.restart();
+  bench.device.detach();
+  bench.device.refuse(ERRNO.EIO);
+  bench.device.reaped();
+  bench.device.serveAgain();
+  bench.replayed = 0;
+  bench.attach();
   assert.equal(bench.replayed, 1);
 });
 

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { ERRNO, type Errno, errnoName } from "../block/errors.ts";
-import type { Geometry } from "../block/geometry.ts";
+import { type Geometry, overlaps } from "../block/geometry.ts";
 import type { Memory, Payload } from "../block/memory.ts";
 import type { Request } from "../block/request.ts";
 import { Admission } from "./admission.ts";
@@ -98,7 +98,11 @@ export class Device implements BlockDevice {
     this.#shadow = new Shadow(
       {
         release: (payload) => ports.writes.release(payload),
-        released: (piece) => this.#check?.remember(piece),
+        released: (piece) => {
+          // What another writer may have changed says nothing about the store.
+          if (piece.contested || this.#schedule.hasWriter(piece.offset, piece.length)) return;
+          this.#check?.remember(piece);
+        },
       },
       options.retains ?? true,
     );
@@ -215,9 +219,13 @@ export class Device implements BlockDevice {
     this.#refusedRetried = false;
     this.#reapPending = true;
     // What is with the lost incarnation: if it is answered before the reaping, its memory has to wait for that.
-    for (const request of this.#schedule.requests) request.exposed = request.outstanding > 0;
+    for (const request of this.#schedule.requests) {
+      request.exposed = request.outstanding > 0;
+      request.reissued = false;
+    }
     this.#flusher.lose();
     this.#flusher.takeWriters();
+    for (const waiter of this.#flusher.waiters) waiter.reissued = false;
     this.#shadow.lose();
     this.#schedule.lose();
     this.#quiesced = undefined;
@@ -337,15 +345,11 @@ export class Device implements BlockDevice {
       if (piece.gone || (kind === "trim" && !this.geometry.trim)) operation.position = operation.length;
     } else if (kind === "cache" || (kind === "trim" && !this.geometry.trim)) {
       operation.position = operation.length;
-    } else if (kind === "extents" && request !== undefined && this.#knowsNoExtents(request)) {
+    } else if (kind === "extents" && request !== undefined && !this.geometry.extents) {
+      // Data everywhere is always a safe answer.
       request.extents = [{ length: request.length, hole: false, zero: false }];
       operation.position = operation.length;
     }
-  }
-
-  /** Data everywhere is always a safe answer, and the only one where the shadow knows better than the driver. */
-  #knowsNoExtents(request: Request): boolean {
-    return !this.geometry.extents || this.#shadow.refusedWithin(request.offset, request.length);
   }
 
   // ── Completions ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -356,7 +360,7 @@ export class Device implements BlockDevice {
     if (operation.piece !== undefined) return this.#replayed(operation);
     const { request, errno } = operation;
     if (request === undefined) return this.#checked(operation);
-    if (!operation.writer) return this.#finish(operation, this.#isServed(request, errno) ? 0 : errno);
+    if (!operation.writer) return this.#read(operation, request);
     if (errno !== 0) return this.#refused(operation, request);
     if (!request.fua || this.#submissions?.makesDurable(operation) === true) {
       return this.#acknowledge(operation, request.fua);
@@ -371,10 +375,13 @@ export class Device implements BlockDevice {
     this.#flusher.add(operation);
   }
 
-  /** The newest acknowledged content, where the driver doesn't take it, comes from the shadow. */
-  #isServed(request: Request, errno: Errno): boolean {
-    if (request.kind !== "read" || request.payload === undefined) return errno === 0;
-    return this.#shadow.overlay(request.offset, request.length, request.payload) || errno === 0;
+  /** A reader is back: the shadow has the last word on what it is told. */
+  #read(operation: Operation, request: Request): void {
+    let { errno } = operation;
+    const { offset, length, payload } = request;
+    if (request.kind === "read" && payload !== undefined && this.#shadow.overlay(offset, length, payload)) errno = 0;
+    if (request.extents !== undefined) request.extents = this.#shadow.overlayExtents(offset, length, request.extents);
+    this.#finish(operation, errno);
   }
 
   /** A write, zero or trim that was never acknowledged gets an error: it leaves no trace in the shadow. */
@@ -385,6 +392,7 @@ export class Device implements BlockDevice {
     }
     if (request.kind === "zero" && request.fast && errno === ERRNO.ENOTSUP) return this.#finish(operation, errno);
     this.counters.refusedWrites++;
+    this.#shadow.contest(request.offset, request.length);
     if (request.fua) this.#syncFailed();
     this.#finish(operation, errno);
   }
@@ -454,10 +462,12 @@ export class Device implements BlockDevice {
 
   /** A flush can't be honest while the driver refuses a piece: give it another chance. */
   #retryRefused(): void {
+    const inFlight = this.#schedule.requests.filter((request) => request.issued && request.writer);
     const retried = [...this.#shadow.pieces].filter(
-      // One that a writer covers, which itself waits for this flush, would make both wait for ever.
+      // The replay would wait for the writer, and that, with FUA, for this very flush. It takes the piece's place anyway.
       (piece) =>
-        piece.refused !== 0 && !this.#schedule.requests.some((request) => request.flushing && covers(request, piece)),
+        piece.refused !== 0 &&
+        !inFlight.some((writer) => overlaps(writer.offset, writer.length, piece.offset, piece.length)),
     );
     for (const piece of retried) this.#shadow.retry(piece);
     this.#schedule.addReplays(retried);
@@ -471,6 +481,7 @@ export class Device implements BlockDevice {
     if (errno !== 0) {
       this.counters.failedFlushes++;
       this.#ports.log.warn(`${this.name}: a flush failed (${errnoName(errno)}); what it covered is written again`);
+      for (const writer of writers) this.#shadow.contest(writer.offset, writer.length);
       this.#syncFailed();
       for (const waiter of flush.waiters) this.#finish(waiter, errno);
     } else if (flush.generation !== this.#shadow.generation) {
@@ -565,10 +576,6 @@ export class Device implements BlockDevice {
       drained();
     }
   }
-}
-
-function covers(request: Operation, piece: { offset: number; length: number }): boolean {
-  return request.offset < piece.offset + piece.length && piece.offset < request.offset + request.length;
 }
 
 function count(counters: DeviceCounters, request: Request, errno: Errno): void {

@@ -16,6 +16,7 @@ function piece(offset: number, length: number, id: number): Piece {
     generation: 1,
     completedAt: 0,
     refused: 0,
+    contested: false,
     replay: undefined,
     gone: false,
   };

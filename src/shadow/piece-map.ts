@@ -18,6 +18,8 @@ export interface Piece {
   completedAt: number;
   /** The driver refused its replay with this error; 0 otherwise. */
   refused: Errno;
+  /** A refused write may have changed some of its sectors in the store, since it was executed. */
+  contested: boolean;
   /** Its replay, from being scheduled until it is done. */
   replay: Operation | undefined;
   /** Cut away or released: in no map any more. */

@@ -1,3 +1,4 @@
+import { overlaps } from "../block/geometry.ts";
 import { Fifo } from "./fifo.ts";
 import { Operation } from "./operation.ts";
 import type { Piece } from "./piece-map.ts";
@@ -27,6 +28,11 @@ export class Schedule {
   /** Replays that are not done. */
   get replays(): number {
     return this.#replays;
+  }
+
+  /** Whether a writer that is not answered touches the range. */
+  hasWriter(offset: number, length: number): boolean {
+    return this.#requests.some((request) => request.writer && overlaps(request.offset, request.length, offset, length));
   }
 
   /** Takes a request without an order, while there is no driver: `rebuild` will find its place. */

@@ -1,6 +1,7 @@
 import type { Errno } from "../block/errors.ts";
-import { overlaps } from "../block/geometry.ts";
+import { appendExtent } from "../block/extents.ts";
 import { MAX_SLOT_BYTES, type Payload } from "../block/memory.ts";
+import type { Extent } from "../block/request.ts";
 import type { Operation } from "./operation.ts";
 import { type Piece, PieceMap } from "./piece-map.ts";
 
@@ -91,6 +92,7 @@ export class Shadow {
       generation: writer.generation,
       completedAt: ++this.#tick,
       refused: 0,
+      contested: false,
       replay: undefined,
       gone: false,
     };
@@ -103,9 +105,15 @@ export class Shadow {
   executed(piece: Piece, generation: number): void {
     piece.generation = generation;
     piece.completedAt = ++this.#tick;
+    piece.contested = false;
   }
 
-  /** The driver refused the replay: the piece stays, and reads of it are served from here. */
+  /** A writer was refused: its sectors hold the old or the new value, each, until they are written again. */
+  contest(offset: number, length: number): void {
+    for (const piece of this.overlapping(offset, length)) piece.contested = true;
+  }
+
+  /** The driver refused the replay: the piece stays, and its content is here alone. */
   refuse(piece: Piece, errno: Errno): void {
     piece.refused = errno;
     this.#refused++;
@@ -137,12 +145,15 @@ export class Shadow {
     });
   }
 
-  /** Puts what the driver refused to take over what it read. True if that is the whole range. */
+  /**
+   * Puts the pieces over what the driver read: the newest acknowledged content, whatever the driver makes of it. (It may
+   * have refused a piece, or thrown it away when a flush failed, which it tells only later.) True if they cover the
+   * whole range.
+   */
   overlay(offset: number, length: number, into: Payload): boolean {
-    if (this.#refused === 0) return false;
     let covered = 0;
-    for (const piece of this.#pieces.overlapping(offset, length)) {
-      if (piece.refused === 0) continue;
+    for (const piece of this.overlapping(offset, length)) {
+      if (piece.kind === "trim") continue;
       const from = Math.max(offset, piece.offset);
       const until = Math.min(offset + length, piece.offset + piece.length);
       covered += until - from;
@@ -151,12 +162,26 @@ export class Shadow {
     return covered === length;
   }
 
-  /** Whether the range holds something that the driver refused to take. */
-  refusedWithin(offset: number, length: number): boolean {
-    if (this.#refused === 0) return false;
-    return this.overlapping(offset, length).some(
-      (piece) => piece.refused !== 0 && overlaps(piece.offset, piece.length, offset, length),
-    );
+  /** The same for extents: what the shadow holds as written is data. */
+  overlayExtents(offset: number, length: number, extents: readonly Extent[]): readonly Extent[] {
+    const written = this.overlapping(offset, length).filter((piece) => piece.kind === "write");
+    if (written.length === 0) return extents;
+    const merged: Extent[] = [];
+    let at = offset;
+    for (const extent of extents) {
+      const end = at + extent.length;
+      for (const piece of written) {
+        const from = Math.max(at, piece.offset);
+        const until = Math.min(end, piece.offset + piece.length);
+        if (from >= until) continue;
+        appendExtent(merged, from - at, extent.hole, extent.zero);
+        appendExtent(merged, until - from, false, false);
+        at = until;
+      }
+      appendExtent(merged, end - at, extent.hole, extent.zero);
+      at = end;
+    }
+    return merged;
   }
 
   #drop(piece: Piece): void {
