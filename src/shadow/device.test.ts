@@ -266,6 +266,19 @@ test("P1: a read is answered with the newest acknowledged content, even if the d
   );
 });
 
+test("P2: a flush that was submitted while a piece was refused fails, even if the piece is overwritten meanwhile", () => {
+  const bench = new Bench();
+  bench.done("write", 1);
+  bench.restart();
+  bench.link.complete("write", undefined, ERRNO.EIO);
+  const flush = bench.send("flush");
+  bench.link.complete("write", undefined, ERRNO.EIO);
+  bench.send("write", 1);
+  bench.link.complete("write");
+  bench.link.complete("flush");
+  assert.equal(bench.replies.get(flush), ERRNO.EIO);
+});
+
 test("a FUA write over a refused piece, and a flush, don't wait for each other", () => {
   const bench = new Bench();
   bench.done("write", 1);
@@ -368,6 +381,15 @@ test("P4: memory that a lost incarnation has in hand is not used again before it
   bench.device.reaped();
   assert.equal(bench.reads.usedBytes, before);
   assert.equal(bench.writes.usedBytes, 0);
+});
+
+test("a request that is refused while it is ready is not issued any more", () => {
+  const bench = new Bench();
+  for (let i = 0; i < 17; i++) bench.send("read", i);
+  bench.device.refuse(ERRNO.EIO);
+  assert.equal(bench.replies.size, 1);
+  for (let i = 0; i < 16; i++) bench.link.complete("read");
+  assert.deepEqual(bench.link.summary, []);
 });
 
 test("P6: writers wait for memory, an own flush makes room, and they are called in order", () => {

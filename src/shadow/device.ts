@@ -454,7 +454,7 @@ export class Device implements BlockDevice {
       return this.#pump();
     }
     const clients = this.#flusher.waiters.length;
-    const flush = this.#flusher.start(this.#shadow.generation, this.#shadow.mark());
+    const flush = this.#flusher.start(this.#shadow.generation, this.#shadow.mark(), this.#shadow.refused === 0);
     if (clients === 0) this.counters.ownFlushes++;
     flush.operation.issued = true;
     submissions.issue(flush.operation);
@@ -491,7 +491,7 @@ export class Device implements BlockDevice {
       this.#shadow.release(flush.mark);
       this.#admission.released();
       for (const writer of writers) this.#acknowledge(writer, true);
-      for (const waiter of flushes) this.#finish(waiter, this.#shadow.refused > 0 ? ERRNO.EIO : 0);
+      for (const waiter of flushes) this.#finish(waiter, flush.covers ? 0 : ERRNO.EIO);
     }
     if (this.#shadow.size > 0) this.#flusher.holdsPieces();
     this.#makeRoom();

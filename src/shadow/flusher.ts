@@ -9,6 +9,11 @@ export interface FlushInFlight {
   readonly waiters: Operation[];
   /** The shadow's generation when it was submitted: a flush that saw another one proves nothing. */
   readonly generation: number;
+  /**
+   * Whether every piece had been executed then. A refused one that is overwritten meanwhile leaves its obligation: what
+   * overwrote it isn't covered by this flush.
+   */
+  readonly covers: boolean;
   /** The shadow's mark when it was submitted: what completed later is not covered. */
   readonly mark: number;
 }
@@ -66,8 +71,8 @@ export class Flusher {
   }
 
   /** Everybody who waits boards this flush. */
-  start(generation: number, mark: number): FlushInFlight {
-    this.#inFlight = { operation: Operation.ownFlush(), waiters: this.#waiters, generation, mark };
+  start(generation: number, mark: number, covers: boolean): FlushInFlight {
+    this.#inFlight = { operation: Operation.ownFlush(), waiters: this.#waiters, generation, mark, covers };
     this.#waiters = [];
     this.#ownWanted = false;
     return this.#inFlight;

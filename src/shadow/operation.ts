@@ -28,6 +28,8 @@ export class Operation {
 
   /** A part of it is or was with the driver. */
   issued = false;
+  /** It has been answered or given up; what still refers to it passes it over. */
+  over = false;
   /** It is in the queue of what can be issued. */
   queued = false;
   /** Written and completed; now waiting for the flush that makes it durable. */
@@ -87,7 +89,7 @@ export class Operation {
 
   /** Nothing of it is left to issue: all parts are out, or one has failed. */
   get allIssued(): boolean {
-    return this.errno !== 0 || (this.issued && this.position === this.length);
+    return this.over || this.errno !== 0 || (this.issued && this.position === this.length);
   }
 
   /** Back to waiting: nothing of it counts as executed. */

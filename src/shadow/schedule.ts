@@ -61,6 +61,7 @@ export class Schedule {
   done(operation: Operation): void {
     if (operation.piece !== undefined) this.#replays--;
     else this.#remove(operation);
+    operation.over = true;
     for (const waiter of operation.waiters) {
       waiter.blockers--;
       this.enqueue(waiter);
@@ -156,7 +157,7 @@ export class Schedule {
   #head(queue: Fifo<Operation>): Operation | undefined {
     for (;;) {
       const head = queue.peek();
-      // It may have been ordered behind a replay, or have failed, since it was put here.
+      // It may have been ordered behind a replay, have failed, or have been refused since it was put here.
       if (head === undefined || (head.blockers === 0 && !head.allIssued)) return head;
       queue.shift();
       head.queued = false;
