@@ -1,0 +1,200 @@
+import type { RequestKind } from "../block/request.ts";
+import { isWriter } from "../block/request.ts";
+import { GARBAGE, ZEROES } from "./content.ts";
+import type { Store } from "./store.ts";
+import { Violation } from "./violation.ts";
+
+/** One request of a simulated client, all its life. Sectors, not bytes. */
+export interface Entry {
+  /** Also the id that its sectors carry if it is a write. */
+  readonly id: number;
+  readonly kind: RequestKind;
+  readonly first: number;
+  readonly count: number;
+  readonly fua: boolean;
+  readonly mayTrim: boolean;
+  readonly fast: boolean;
+  /** Place in the order in which the device took the requests; 0 before that. */
+  arrival: number;
+  /** Place in the order of events: when the device answered; 0 before that. */
+  repliedAt: number;
+  arrivedAt: number;
+  errno: number | undefined;
+  /** The client has the whole reply. */
+  received: boolean;
+}
+
+/** What may stand in a sector. */
+type Allowed = "anything" | number[];
+
+/**
+ * What the device was asked and what it answered, with all that the promises say about it. The order of arrival is
+ * known exactly, because the device is watched where the sessions hand it their requests.
+ */
+export class History {
+  /** An acknowledged FUA request overlapped an acknowledged writer that no flush had covered. */
+  fuaOverlaps = 0;
+  /** Crashes after the first of these. */
+  crashesAfterFuaOverlap = 0;
+  readonly #store: Store;
+  /** Writers of each sector in order of arrival. */
+  readonly #writers: Entry[][];
+  /** The newest writer of each sector that has to be durable. */
+  readonly #baseline: (Entry | undefined)[];
+  #arrivals = 0;
+  #events = 0;
+
+  constructor(store: Store) {
+    this.#store = store;
+    this.#writers = Array.from({ length: store.sectors }, () => []);
+    this.#baseline = new Array(store.sectors).fill(undefined);
+  }
+
+  arrived(entry: Entry): void {
+    entry.arrival = ++this.#arrivals;
+    entry.arrivedAt = ++this.#events;
+    if (!isWriter(entry.kind)) return;
+    for (let sector = entry.first; sector < entry.first + entry.count; sector++) this.#writers[sector]?.push(entry);
+  }
+
+  replied(entry: Entry, errno: number): void {
+    if (entry.errno !== undefined) throw new Violation("P7", `${describe(entry)} was answered twice`, entry.first);
+    entry.errno = errno;
+    entry.repliedAt = ++this.#events;
+    if (errno !== 0) return;
+    if (isWriter(entry.kind) && entry.fua) this.#acknowledgeFua(entry);
+    else if (entry.kind === "flush") this.#acknowledgeFlush(entry);
+  }
+
+  /** The driver has died. */
+  crashed(): void {
+    if (this.fuaOverlaps > 0) this.crashesAfterFuaOverlap++;
+    this.checkPower("P9");
+  }
+
+  /** A reader that arrived as `entry` was told that `sector` holds `content`. */
+  checkRead(entry: Entry, sector: number, content: number): void {
+    const allowed = this.#allowedAt(sector, entry.arrival);
+    if (allowed === "anything" && content !== GARBAGE) return;
+    if (allowed === "anything" || !allowed.includes(content)) {
+      throw new Violation("P1", `${describe(entry)} found ${contentName(content)}, expected ${list(allowed)}`, sector);
+    }
+  }
+
+  /** An extents request was told that `sector` reads as zeroes. */
+  checkZero(entry: Entry, sector: number): void {
+    const allowed = this.#allowedAt(sector, entry.arrival);
+    if (allowed === "anything" || allowed.includes(ZEROES)) return;
+    throw new Violation("P1", `${describe(entry)} called it zeroes, expected ${list(allowed)}`, sector);
+  }
+
+  /** If the power failed now, would each sector hold what it must? */
+  checkPower(promise: "P2" | "P9"): void {
+    for (let sector = 0; sector < this.#store.sectors; sector++) {
+      const writers = this.#writers[sector] as Entry[];
+      if (writers.length === 0) continue;
+      const allowed = this.#durableAt(sector);
+      if (allowed === "anything") continue;
+      for (const content of this.#store.afterPowerCut(sector)) {
+        if (allowed.includes(content)) continue;
+        const found = `the medium might hold ${contentName(content)} after a power cut`;
+        throw new Violation(promise, `${found}, expected ${list(allowed)}`, sector);
+      }
+    }
+  }
+
+  /** Everything was flushed and nothing is in flight: the medium must hold the end of the history. */
+  checkEnd(): void {
+    for (let sector = 0; sector < this.#store.sectors; sector++) {
+      const allowed = this.#allowedAt(sector, Number.POSITIVE_INFINITY);
+      const content = this.#store.durable(sector);
+      if (allowed === "anything" || allowed.includes(content)) continue;
+      throw new Violation(
+        "P2",
+        `the medium holds ${contentName(content)} at the end, expected ${list(allowed)}`,
+        sector,
+      );
+    }
+  }
+
+  #acknowledgeFua(entry: Entry): void {
+    for (let sector = entry.first; sector < entry.first + entry.count; sector++) {
+      const baseline = this.#baseline[sector];
+      const held = (this.#writers[sector] as Entry[]).some(
+        (other) => other !== entry && other.errno === 0 && other.arrival > (baseline?.arrival ?? 0),
+      );
+      if (held) this.fuaOverlaps++;
+      if (entry.arrival > (baseline?.arrival ?? 0)) this.#baseline[sector] = entry;
+    }
+    this.checkPower("P2");
+  }
+
+  #acknowledgeFlush(flush: Entry): void {
+    for (let sector = 0; sector < this.#store.sectors; sector++) {
+      const writers = this.#writers[sector] as Entry[];
+      const baseline = this.#baseline[sector];
+      for (let i = writers.length - 1; i >= 0; i--) {
+        const writer = writers[i] as Entry;
+        if (baseline !== undefined && writer.arrival <= baseline.arrival) break;
+        if (writer.errno !== 0 || writer.repliedAt > flush.arrivedAt) continue;
+        this.#baseline[sector] = writer;
+        break;
+      }
+    }
+    this.checkPower("P2");
+  }
+
+  /** What a reader with this place in the order of arrival may find. */
+  #allowedAt(sector: number, arrival: number): Allowed {
+    const writers = this.#writers[sector] as Entry[];
+    const contents: number[] = [];
+    for (let i = writers.length - 1; i >= 0; i--) {
+      const writer = writers[i] as Entry;
+      if (writer.arrival > arrival) continue;
+      if (mayTrim(writer)) return "anything";
+      contents.push(contentOf(writer));
+      // One that failed, or isn't answered yet, may have left the old content as well as the new one.
+      if (writer.errno === 0) return contents;
+    }
+    contents.push(ZEROES);
+    return contents;
+  }
+
+  /** What may be on the medium: the newest content that has to be durable, or anything that came after it. */
+  #durableAt(sector: number): Allowed {
+    const writers = this.#writers[sector] as Entry[];
+    const baseline = this.#baseline[sector];
+    const contents: number[] = [];
+    for (let i = writers.length - 1; i >= 0; i--) {
+      const writer = writers[i] as Entry;
+      if (mayTrim(writer)) return "anything";
+      contents.push(contentOf(writer));
+      if (writer === baseline) return contents;
+    }
+    contents.push(ZEROES);
+    return contents;
+  }
+}
+
+export function describe(entry: Entry): string {
+  const range = entry.kind === "flush" ? "" : ` of [${entry.first}, ${entry.first + entry.count})`;
+  return `${entry.fua ? "FUA " : ""}${entry.kind} #${entry.id}${range}`;
+}
+
+/** Whether it leaves the sector unspecified. */
+function mayTrim(writer: Entry): boolean {
+  return writer.kind === "trim";
+}
+
+function contentOf(writer: Entry): number {
+  return writer.kind === "write" ? writer.id : ZEROES;
+}
+
+function contentName(content: number): string {
+  if (content === GARBAGE) return "a torn or foreign sector";
+  return content === ZEROES ? "zeroes" : `write #${content}`;
+}
+
+function list(allowed: Allowed): string {
+  return allowed === "anything" ? "any whole sector" : allowed.map(contentName).join(" or ");
+}

@@ -1,0 +1,77 @@
+import type { Profile } from "./profile.ts";
+import type { Draft } from "./sim-client.ts";
+
+const SECTORS = 48;
+
+/** All kinds of requests, much overlap, FUA over what is held and under what comes, flushes in between. */
+const SCRIPT: readonly Draft[] = [
+  { kind: "write", first: 0, count: 8 },
+  { kind: "write", first: 8, count: 4 },
+  { kind: "write", first: 2, count: 3, fua: true },
+  { kind: "read", first: 0, count: 12 },
+  { kind: "zero", first: 6, count: 4, mayTrim: true },
+  { kind: "flush", first: 0, count: 0 },
+  { kind: "write", first: 4, count: 8 },
+  { kind: "write", first: 5, count: 2, fua: true },
+  { kind: "write", first: 5, count: 1 },
+  { kind: "trim", first: 20, count: 4 },
+  { kind: "write", first: 22, count: 6 },
+  { kind: "extents", first: 0, count: 32 },
+  { kind: "read", first: 4, count: 8 },
+  { kind: "zero", first: 10, count: 6, fua: true },
+  { kind: "flush", first: 0, count: 0 },
+  { kind: "flush", first: 0, count: 0 },
+  { kind: "write", first: 12, count: 2 },
+  { kind: "write", first: 30, count: 16 },
+  { kind: "cache", first: 30, count: 8 },
+  { kind: "write", first: 33, count: 4, fua: true },
+  { kind: "read", first: 28, count: 16 },
+  { kind: "zero", first: 40, count: 8 },
+  { kind: "write", first: 0, count: 16 },
+  { kind: "trim", first: 0, count: 2 },
+  { kind: "write", first: 1, count: 4 },
+  { kind: "flush", first: 0, count: 0 },
+  { kind: "write", first: 2, count: 2, fua: true },
+  { kind: "zero", first: 24, count: 8, fua: true, mayTrim: true },
+  { kind: "read", first: 0, count: 32 },
+  { kind: "write", first: 3, count: 9 },
+];
+
+/** Without extents the session answers by itself, and there is nothing to watch; without trim it is not offered. */
+export function killScript(able: boolean): readonly Draft[] {
+  return able ? SCRIPT : SCRIPT.filter(({ kind }) => kind !== "extents" && kind !== "trim");
+}
+
+/** A driver without faults of its own: it dies where it is told to, and only there. */
+export function killProfile(able: boolean): Profile {
+  return {
+    sectors: SECTORS,
+    blockSize: 512,
+    clients: [],
+    driver: {
+      depth: 8,
+      fua: able,
+      trim: able,
+      zero: able,
+      extents: able,
+      delayMs: 1,
+      crash: 0,
+      crashInOpen: 0,
+      openFails: 0,
+      openHangs: 0,
+      refuse: 0,
+      flushFails: 0,
+      flushForgets: false,
+      bogus: 0,
+      destage: 0.1,
+      reapMs: 3,
+      badSectors: 0,
+      badFirst: 0,
+    },
+    limits: { pieces: 1024, flushShare: 0.9, flushAgeMs: 5000, flushRetryMs: 1000, stallTimeoutMs: 30_000 },
+    inFlightRequests: 256,
+    writeBytes: 1 << 20,
+    readBytes: 2 << 20,
+    faultMs: 60_000,
+  };
+}

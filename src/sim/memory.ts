@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { MAX_SLOT_BYTES, type Memory, type Payload, type Slot } from "../block/memory.ts";
+
+const ARENA_BYTES = 24 << 20;
+const MIN_SLOT_BYTES = 512;
+/** What memory holds that nobody has filled, or that was given back. */
+const POISON = 0xdb;
+
+// One pair for all worlds of a process: they run one after another, and each sees poison before its own data.
+const arenas: Uint8Array[] = [];
+
+/**
+ * Memory that tells on whoever misuses it: it is poisoned when it is handed out and when it is given back, and giving
+ * back twice is an assertion.
+ */
+export class PoisonedMemory implements Memory {
+  readonly limitBytes: number;
+  /** Address of 1 MiB of zeroes. */
+  readonly zeroes = 0;
+  readonly #arena: Uint8Array;
+  readonly #free = new Map<number, Slot[]>();
+  #top = MAX_SLOT_BYTES;
+  #usedBytes = 0;
+
+  /** `arena`: 0 or 1, which of the process's two regions. */
+  constructor(arena: 0 | 1, limitBytes: number) {
+    this.limitBytes = limitBytes;
+    this.#arena = arenas[arena] ??= new Uint8Array(ARENA_BYTES);
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  allocate(length: number): Payload | undefined {
+    const sizes: number[] = [];
+    let total = 0;
+    for (let left = length; left > 0; left -= MAX_SLOT_BYTES) {
+      const bytes = slotBytes(Math.min(left, MAX_SLOT_BYTES));
+      sizes.push(bytes);
+      total += bytes;
+    }
+    if (this.#usedBytes + total > this.limitBytes) return undefined;
+    this.#usedBytes += total;
+    const slots = sizes.map((bytes) => this.#take(bytes));
+    return { slots, length, references: 1 };
+  }
+
+  release(payload: Payload): void {
+    assert(payload.references > 0, "memory was given back twice");
+    if (--payload.references > 0) return;
+    for (const slot of payload.slots) {
+      slot.bytes.fill(POISON);
+      this.#usedBytes -= slot.bytes.length;
+      const free = this.#free.get(slot.bytes.length);
+      if (free === undefined) this.#free.set(slot.bytes.length, [slot]);
+      else free.push(slot);
+    }
+  }
+
+  /** The memory at an address, as the driver sees it. */
+  at(address: number, length: number): Uint8Array {
+    return this.#arena.subarray(address, address + length);
+  }
+
+  #take(bytes: number): Slot {
+    const slot = this.#free.get(bytes)?.pop();
+    if (slot !== undefined) return slot;
+    const address = this.#top;
+    this.#top += bytes;
+    assert(this.#top <= ARENA_BYTES, "a simulated world uses more memory than it should");
+    const fresh = { address, bytes: this.#arena.subarray(address, address + bytes) };
+    fresh.bytes.fill(POISON);
+    return fresh;
+  }
+}
+
+function slotBytes(length: number): number {
+  return Math.max(MIN_SLOT_BYTES, 2 ** Math.ceil(Math.log2(length)));
+}

@@ -1,0 +1,185 @@
+/** A fault to be put into a copy of the core: the checker has to find it. */
+export interface Mutation {
+  readonly name: string;
+  /** Below src/. */
+  readonly file: string;
+  /** Occurs exactly once in the file. */
+  readonly find: string;
+  readonly replace: string;
+}
+
+const DEVICE = "shadow/device.ts";
+const SHADOW = "shadow/shadow.ts";
+const SCHEDULE = "shadow/schedule.ts";
+const FLUSHER = "shadow/flusher.ts";
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: "a piece is forgotten on a restart",
+    file: SHADOW,
+    find: "  lose(): void {\n    this.invalidate();",
+    replace: `  lose(): void {
+    let forgotten = false;
+    this.#pieces.release((piece) => {
+      if (forgotten) return false;
+      forgotten = true;
+      this.#drop(piece);
+      return true;
+    });
+    this.invalidate();`,
+  },
+  {
+    name: "a piece is released on its acknowledgement",
+    file: DEVICE,
+    find: "this.#shadow.acknowledge(operation, durable)",
+    replace: "this.#shadow.acknowledge(operation, true)",
+  },
+  {
+    name: "pieces are released at the flush of an older epoch",
+    file: DEVICE,
+    find: "    this.#flusher.lose();\n",
+    replace: `    if (this.#flusher.inFlight !== undefined) this.#shadow.release(this.#flusher.inFlight.mark);
+    this.#flusher.lose();\n`,
+  },
+  {
+    name: "a FUA range is kept as a piece",
+    file: SHADOW,
+    find: "    if (durable) return unexecuted;\n",
+    replace: "",
+  },
+  {
+    name: "older pieces under a FUA range are not cut",
+    file: SHADOW,
+    find: "const remainders = this.#pieces.cut(writer.offset, writer.length,",
+    replace: "const remainders = this.#pieces.cut(writer.offset, durable ? 0 : writer.length,",
+  },
+  {
+    name: "older pieces are not cut",
+    file: SHADOW,
+    find: "const remainders = this.#pieces.cut(writer.offset, writer.length,",
+    replace: "const remainders = this.#pieces.cut(writer.offset, 0,",
+  },
+  {
+    name: "a flush is submitted with a superseded piece's obligation forgotten",
+    file: SCHEDULE,
+    find: "} else if (!this.#shadow.isExecuted(piece)) {",
+    replace: `} else if (
+        !this.#shadow.isExecuted(piece) &&
+        !this.#requests.some(
+          (newer) =>
+            newer.kind === "write" &&
+            newer.offset <= piece.offset &&
+            piece.offset + piece.length <= newer.offset + newer.length,
+        )
+      ) {`,
+  },
+  {
+    name: "a flush is submitted while a replay is missing",
+    file: DEVICE,
+    find: "if (this.#schedule.replays > 0 || submissions.full) return;",
+    replace: "if (submissions.full) return;",
+  },
+  {
+    name: "two flushes are in flight",
+    file: FLUSHER,
+    find: "return this.#inFlight === undefined && (this.#waiters.length > 0 || this.#ownWanted);",
+    replace: "return this.#waiters.length > 0 || this.#ownWanted;",
+  },
+  {
+    name: "the flush after a failed one is believed",
+    file: DEVICE,
+    find: "      this.#syncFailed();\n      for (const waiter of flush.waiters)",
+    replace: "      for (const waiter of flush.waiters)",
+  },
+  {
+    name: "a flush is believed although a FUA write failed while it was in flight",
+    file: DEVICE,
+    find: "} else if (flush.generation !== this.#shadow.generation) {",
+    replace: "} else if (flush.generation < 0) {",
+  },
+  {
+    name: "a piece that was executed after the flush was submitted is released by it",
+    file: SHADOW,
+    find: "if (!this.isExecuted(piece) || piece.completedAt > mark) return false;",
+    replace: "if (!this.isExecuted(piece)) return false;",
+  },
+  {
+    name: "a refused write cuts an older piece",
+    file: DEVICE,
+    find: "    this.counters.refusedWrites++;\n",
+    replace: "    this.counters.refusedWrites++;\n    this.#shadow.acknowledge(operation, true);\n",
+  },
+  {
+    name: "a refused acknowledged piece is dropped",
+    file: DEVICE,
+    find: "return this.#shadow.refuse(piece, replay.errno);",
+    replace: "return this.#shadow.executed(piece, replay.generation);",
+  },
+  {
+    name: "a read of a refused piece is served by the driver",
+    file: DEVICE,
+    find: "payload !== undefined && this.#shadow.overlay(offset, length, payload)",
+    replace: "payload === undefined",
+  },
+  {
+    name: "a replay does not wait for what it conflicts with",
+    file: SCHEDULE,
+    find: "  if (request.issued) replay.waitFor(request);\n  else request.waitFor(replay);",
+    replace: "  if (!request.issued) request.waitFor(replay);",
+  },
+  {
+    name: "a request does not wait for an older one that it conflicts with",
+    file: SCHEDULE,
+    find: "for (const other of this.#requests) if (request.conflictsWith(other)) request.waitFor(other);",
+    replace: "",
+  },
+  {
+    name: "a FUA write is acknowledged before it is flushed",
+    file: DEVICE,
+    find: "if (!request.fua || this.#submissions?.makesDurable(operation) === true) {",
+    replace: "if (request.length > 0) {",
+  },
+  {
+    name: "a request of the recovery is answered twice",
+    file: DEVICE,
+    find: "    if (operation.reissued) this.#reissued--;\n",
+    replace: `    if (operation.reissued) {
+      this.#reissued--;
+      request.requester.reply(request, errno);
+    }\n`,
+  },
+  {
+    name: "the buffered write of a dead connection is resumed when there is room",
+    file: "nbd/transmission.ts",
+    find: `    if (this.#transport.hungUp()) {
+      this.#drop();
+      return;
+    }
+    this.#inBatch = true;`,
+    replace: "    this.#inBatch = true;",
+  },
+  {
+    name: "the buffered write of a dead connection is resumed when the replies have gone",
+    file: "nbd/transmission.ts",
+    find: `    if (this.#transport.hungUp()) {
+      this.#drop();
+      return;
+    }
+    this.#input = "header";`,
+    replace: `    this.#input = "header";`,
+  },
+  {
+    name: "the next incarnation starts before the last one is reaped",
+    file: "supervisor/supervisor.ts",
+    find: "    this.#ports.incarnations.kill(epoch);\n",
+    replace: `    this.#ports.incarnations.kill(epoch);
+    this.#ports.device.reaped();
+    this.#next(reason);\n`,
+  },
+  {
+    name: "a completion of an older epoch is taken",
+    file: DEVICE,
+    find: "if (epoch !== this.#submissions?.epoch) {",
+    replace: "if (this.#submissions === undefined) {",
+  },
+];

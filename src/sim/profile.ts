@@ -1,0 +1,138 @@
+import type { SeededRandom } from "./random.ts";
+
+/** What kind of world a seed makes. Times in milliseconds of virtual time; chances are probabilities. */
+export interface Profile {
+  readonly sectors: number;
+  readonly blockSize: number;
+  readonly clients: readonly ClientProfile[];
+  readonly driver: DriverProfile;
+  readonly limits: {
+    readonly pieces: number;
+    readonly flushShare: number;
+    readonly flushAgeMs: number;
+    readonly flushRetryMs: number;
+    readonly stallTimeoutMs: number;
+  };
+  /** Of one connection. */
+  readonly inFlightRequests: number;
+  readonly writeBytes: number;
+  readonly readBytes: number;
+  /** When the faults end, whether or not the clients have come to their end. */
+  readonly faultMs: number;
+}
+
+export interface ClientProfile {
+  readonly requests: number;
+  readonly depth: number;
+  readonly maxSectors: number;
+  /** Requests go to the sectors from here on; a small window makes overlaps. */
+  readonly windowFirst: number;
+  readonly windowSectors: number;
+  readonly fua: number;
+  readonly flush: number;
+  /** Never sends what conflicts with what it has outstanding. */
+  readonly orderly: boolean;
+  readonly hangUp: number;
+  /** Stops reading its replies for a while. */
+  readonly stopReading: number;
+  readonly thinkMs: number;
+  /** The byte stream arrives in small pieces. */
+  readonly fragments: boolean;
+}
+
+export interface DriverProfile {
+  readonly depth: number;
+  readonly fua: boolean;
+  readonly trim: boolean;
+  readonly zero: boolean;
+  readonly extents: boolean;
+  readonly delayMs: number;
+  /** Per step: before and after applying a submission, before and after delivering its completion. */
+  readonly crash: number;
+  readonly crashInOpen: number;
+  readonly openFails: number;
+  readonly openHangs: number;
+  readonly refuse: number;
+  readonly flushFails: number;
+  /** What a failed flush does with what it has not written. */
+  readonly flushForgets: boolean;
+  readonly bogus: number;
+  readonly destage: number;
+  /** How long it may take until a dead or killed one is reaped. */
+  readonly reapMs: number;
+  /** Sectors that can't be written until the faults end; none if 0. */
+  readonly badSectors: number;
+  readonly badFirst: number;
+}
+
+/** What the device keeps of the memory for reads, to look whether a store is the same. */
+const CHECKED_BLOCKS = 16;
+
+export function drawProfile(random: SeededRandom): Profile {
+  const large = random.chance(0.03);
+  const sectors = large ? 48 : random.between(48, 160);
+  const blockSize = large ? 65536 : random.pick([512, 512, 512, 4096]);
+  const tight = random.chance(0.4);
+  const clients = Array.from({ length: random.between(1, 3) }, () => drawClient(random, sectors, large, tight));
+  const slot = blockSize * (large ? 32 : 16);
+  return {
+    sectors,
+    blockSize,
+    clients,
+    driver: drawDriver(random, sectors),
+    limits: {
+      pieces: tight ? random.between(6, 24) : 4096,
+      flushShare: tight ? 0.5 : random.pick([0.5, 0.9]),
+      flushAgeMs: random.pick([50, 500, 5000]),
+      flushRetryMs: random.pick([20, 1000]),
+      stallTimeoutMs: random.pick([300, 30_000]),
+    },
+    inFlightRequests: tight ? random.between(2, 6) : 256,
+    writeBytes: tight ? slot * random.between(2, 4) : slot * 48,
+    readBytes: CHECKED_BLOCKS * blockSize + (tight ? Math.max(slot * 2, 2 * 65536) : slot * 64 + 16 * 65536),
+    faultMs: 60_000,
+  };
+}
+
+function drawClient(random: SeededRandom, sectors: number, large: boolean, tight: boolean): ClientProfile {
+  const windowSectors = random.chance(0.6) ? random.between(8, 24) : sectors;
+  return {
+    requests: large ? 15 : random.between(20, 60),
+    depth: random.pick([1, 4, 8, 16]),
+    maxSectors: large ? 20 : random.pick([4, 8, 16]),
+    windowFirst: random.below(sectors - windowSectors + 1),
+    windowSectors,
+    fua: random.pick([0, 0.15, 0.3]),
+    flush: random.pick([0.02, 0.08, 0.2]),
+    orderly: random.chance(0.4),
+    hangUp: random.pick([0, 0.01, tight ? 0.06 : 0.03]),
+    stopReading: random.pick([0, 0, 0.02]),
+    thinkMs: random.pick([0, 1, 10]),
+    fragments: random.chance(0.3),
+  };
+}
+
+function drawDriver(random: SeededRandom, sectors: number): DriverProfile {
+  const faulty = random.chance(0.9);
+  const some = (chance: number, value: number): number => (faulty && random.chance(chance) ? value : 0);
+  return {
+    depth: random.pick([2, 8, 64]),
+    fua: random.chance(0.5),
+    trim: random.chance(0.7),
+    zero: random.chance(0.7),
+    extents: random.chance(0.7),
+    delayMs: random.pick([1, 5, 20]),
+    crash: some(0.85, random.pick([0.003, 0.01, 0.02])),
+    crashInOpen: some(0.3, 0.3),
+    openFails: some(0.15, 0.3),
+    openHangs: some(0.05, 0.2),
+    refuse: some(0.35, random.pick([0.01, 0.05])),
+    flushFails: some(0.4, random.pick([0.1, 0.4])),
+    flushForgets: random.chance(0.6),
+    bogus: some(0.1, 0.005),
+    destage: random.pick([0, 0.05, 0.5]),
+    reapMs: random.pick([1, 20, 20, 3000]),
+    badSectors: some(0.1, random.between(1, 8)),
+    badFirst: random.below(sectors - 8),
+  };
+}

@@ -1,0 +1,20 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { sweep } from "./sweep.ts";
+
+const SEEDS = 2000;
+const WORKERS = 2;
+/** At least this part of the worlds has an overlapping FUA request and a crash after it. */
+const FUA_AND_CRASH_SHARE = 0.3;
+
+test(`every promise holds in ${SEEDS} worlds, and the same seed gives the same world`, async () => {
+  const result = await sweep({ from: 1, seeds: SEEDS, workers: WORKERS, twiceEvery: 20 });
+  if (result.failure !== undefined) {
+    const { seed, message, lines } = result.failure;
+    const replay = `replay it: npm run sim -- --seeds 1 --from ${seed} --verbose`;
+    assert.fail([`seed ${seed} broke ${message}`, ...lines, replay].join("\n"));
+  }
+  assert.equal(result.seeds, SEEDS);
+  const share = result.fuaOverlapsAndCrashes / SEEDS;
+  assert.ok(share >= FUA_AND_CRASH_SHARE, `only ${share} of the worlds have an overlapping FUA request and a crash`);
+});
