@@ -1,0 +1,58 @@
+import type { Payload } from "../block/memory.ts";
+import type { Extent, Request, Requester, RequestKind } from "../block/request.ts";
+import { COMMAND_FLAG } from "./protocol.ts";
+import type { RequestHeader } from "./requests.ts";
+
+/**
+ * A request of a client, from its header to the last byte of its reply. Reused: a connection's commands go back to it
+ * when their replies have been sent.
+ */
+export class Command implements Request {
+  readonly requester: Requester;
+  kind: RequestKind = "flush";
+  offset = 0;
+  length = 0;
+  fua = false;
+  mayTrim = false;
+  fast = false;
+  payload: Payload | undefined;
+  extents: readonly Extent[] | undefined;
+
+  cookieHigh = 0;
+  cookieLow = 0;
+  /** The client wants one content chunk. */
+  whole = false;
+  /** The client wants one extent. */
+  one = false;
+  /** Parts of the payload that the transport still refers to, and one while more may be queued. */
+  sends = 0;
+  /** Called by the transport, once a part. */
+  readonly sent: () => void;
+
+  constructor(requester: Requester, sent: (command: Command) => void) {
+    this.requester = requester;
+    this.sent = () => sent(this);
+  }
+
+  set(kind: RequestKind, header: Readonly<RequestHeader>): void {
+    const { flags } = header;
+    this.kind = kind;
+    this.offset = header.offset;
+    this.length = header.length;
+    this.fua = (flags & COMMAND_FLAG.FUA) !== 0 && (kind === "write" || kind === "zero" || kind === "trim");
+    this.mayTrim = kind === "zero" && (flags & COMMAND_FLAG.NO_HOLE) === 0;
+    this.fast = (flags & COMMAND_FLAG.FAST_ZERO) !== 0;
+    this.payload = undefined;
+    this.extents = undefined;
+    this.cookieHigh = header.cookieHigh;
+    this.cookieLow = header.cookieLow;
+    this.whole = (flags & COMMAND_FLAG.DF) !== 0;
+    this.one = (flags & COMMAND_FLAG.REQ_ONE) !== 0;
+    this.sends = 0;
+  }
+
+  /** Bytes of data that it moves. */
+  get dataBytes(): number {
+    return this.kind === "read" || this.kind === "write" ? this.length : 0;
+  }
+}

@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { OutputQueue } from "./output.ts";
+import { HeapMemory } from "./testing.ts";
+
+const KIB = 1024;
+const MIB = KIB * KIB;
+
+function payload(length: number, fill: number) {
+  const memory = new HeapMemory();
+  const made = memory.allocate(length);
+  assert(made !== undefined);
+  for (const slot of made.slots) slot.bytes.fill(fill);
+  return { payload: made, memory, done: () => memory.release(made) };
+}
+
+/** All that is queued, as the kernel would get it. */
+function drain(output: OutputQueue): Buffer {
+  const parts: Buffer[] = [];
+  for (let round = output.nextRound(); round.length > 0; round = output.nextRound()) {
+    parts.push(...round.map(({ bytes }) => Buffer.from(bytes)));
+    output.written();
+  }
+  return Buffer.concat(parts);
+}
+
+test("small sends become one segment, and a small payload is free at once", () => {
+  const output = new OutputQueue();
+  const small = payload(4 * KIB, 7);
+  for (let count = 0; count < 8; count++) output.copy(new Uint8Array(16).fill(count));
+  output.reference(small.payload, 0, 4 * KIB, small.done);
+  assert.equal(small.memory.usedBytes, 0);
+  assert.equal(output.queuedBytes, 8 * 16 + 4 * KIB);
+  assert.equal(output.nextRound().length, 1);
+  output.written();
+  assert.equal(output.queuedBytes, 0);
+});
+
+test("bytes keep their order through gather buffers, references and rounds", () => {
+  const output = new OutputQueue();
+  const expected: Buffer[] = [];
+  for (let count = 0; count < 24; count++) {
+    const head = Buffer.alloc(28, count);
+    output.copy(head);
+    const length = (count % 3 === 0 ? 3 * MIB : 4 * KIB) + count * 512;
+    const data = payload(length, 100 + count);
+    output.reference(data.payload, 512, length - 512, data.done);
+    expected.push(head, Buffer.alloc(length - 512, 100 + count));
+  }
+  assert.equal(Buffer.compare(drain(output), Buffer.concat(expected)), 0);
+  assert.equal(output.queuedBytes, 0);
+});
+
+test("a large payload is kept until its last round is written", () => {
+  const output = new OutputQueue();
+  const large = payload(3 * MIB, 1);
+  output.reference(large.payload, 0, 3 * MIB, large.done);
+  for (let round = 0; round < 3; round++) {
+    assert.equal(large.memory.usedBytes, 3 * MIB);
+    assert.equal(output.nextRound().length, 1);
+    output.written();
+  }
+  assert.equal(large.memory.usedBytes, 0);
+});
+
+test("unpinned payloads are free, but for what the socket has in its hands, and the bytes stay", () => {
+  const output = new OutputQueue();
+  const first = payload(2 * MIB, 1);
+  const second = payload(64 * KIB, 2);
+  output.reference(first.payload, 0, 2 * MIB, first.done);
+  output.reference(second.payload, 0, 64 * KIB, second.done);
+  output.nextRound();
+  output.unpin();
+  assert.equal(second.memory.usedBytes, 0);
+  assert.equal(first.memory.usedBytes, 2 * MIB);
+  second.payload.slots[0]?.bytes.fill(99);
+  output.written();
+  assert.equal(first.memory.usedBytes, 0);
+  first.payload.slots[1]?.bytes.fill(99);
+  const rest = drain(output);
+  assert.equal(Buffer.compare(rest, Buffer.concat([Buffer.alloc(MIB, 1), Buffer.alloc(64 * KIB, 2)])), 0);
+});
+
+test("a cleared queue gives every payload back once", () => {
+  const output = new OutputQueue();
+  const first = payload(2 * MIB, 1);
+  output.reference(first.payload, 0, 2 * MIB, first.done);
+  output.nextRound();
+  output.clear();
+  assert.equal(first.memory.usedBytes, 0);
+  assert.equal(output.queuedBytes, 0);
+});

@@ -1,0 +1,312 @@
+import assert from "node:assert/strict";
+import { ERRNO, type Errno } from "../block/errors.ts";
+import type { Geometry } from "../block/geometry.ts";
+import { MAX_SLOT_BYTES, type Memory, type Payload } from "../block/memory.ts";
+import type { Extent, Request } from "../block/request.ts";
+import type { BlockDevice, Clock, Timer } from "../shadow/ports.ts";
+import type { Exports } from "./exports.ts";
+import type { Session } from "./session.ts";
+import type { Transport } from "./transport.ts";
+
+/** Memory from the heap that counts, and refuses to be released twice. */
+export class HeapMemory implements Memory {
+  readonly limitBytes: number;
+  usedBytes = 0;
+  readonly #free = new Map<number, Payload["slots"][number][]>();
+
+  constructor(limitBytes = 64 << 20) {
+    this.limitBytes = limitBytes;
+  }
+
+  allocate(length: number): Payload | undefined {
+    if (this.usedBytes + length > this.limitBytes) return undefined;
+    this.usedBytes += length;
+    const slots: Payload["slots"][number][] = [];
+    for (let left = length; left > 0; left -= MAX_SLOT_BYTES) {
+      const size = Math.min(left, MAX_SLOT_BYTES);
+      slots.push(this.#free.get(size)?.pop() ?? { address: 0, bytes: new Uint8Array(size) });
+    }
+    return { slots, length, references: 1 };
+  }
+
+  release(payload: Payload): void {
+    assert(payload.references > 0, "a payload was released twice");
+    if (--payload.references > 0) return;
+    this.usedBytes -= payload.length;
+    for (const slot of payload.slots) {
+      const free = this.#free.get(slot.bytes.length);
+      if (free === undefined) this.#free.set(slot.bytes.length, [slot]);
+      else free.push(slot);
+    }
+  }
+}
+
+/** A device in memory. Answers with each `kick`, or, while `held`, when the test says so. */
+export class FakeDevice implements BlockDevice {
+  readonly geometry: Geometry;
+  readonly content: Uint8Array;
+  readonly reads: Memory = new HeapMemory();
+  readonly writes: Memory = new HeapMemory();
+  /** Requests submitted and not answered. */
+  readonly pending: Request[] = [];
+  /** All that was submitted, in words. */
+  readonly log: string[] = [];
+  /** What `extents` answers; all of it data if empty. */
+  extents: readonly Extent[] = [];
+  held = false;
+  /** Requests that may be admitted and not answered. */
+  depth = Number.POSITIVE_INFINITY;
+  /** What admission answers instead. */
+  refusal: Errno = 0;
+  /** What requests are answered with. */
+  errno: Errno = 0;
+  admitted = 0;
+  #waiting: (() => void)[] = [];
+
+  constructor(geometry: Partial<Geometry> = {}) {
+    this.geometry = {
+      size: 1 << 20,
+      blockSize: 512,
+      readOnly: false,
+      fua: true,
+      trim: true,
+      zero: true,
+      extents: true,
+      ...geometry,
+    };
+    this.content = new Uint8Array(this.geometry.size);
+  }
+
+  admit(request: Request): "admitted" | "wait" | Errno {
+    if (this.refusal !== 0) return this.refusal;
+    if (this.admitted >= this.depth) return "wait";
+    if (request.kind === "read" || request.kind === "write") {
+      request.payload = (request.kind === "read" ? this.reads : this.writes).allocate(request.length);
+      if (request.payload === undefined) return "wait";
+    }
+    this.admitted++;
+    return "admitted";
+  }
+
+  whenRoom(_request: Request, callback: () => void): () => void {
+    this.#waiting.push(callback);
+    return () => {
+      this.#waiting = this.#waiting.filter((other) => other !== callback);
+    };
+  }
+
+  submit(request: Request): void {
+    if (this.log.length < 10_000) this.log.push(`${request.kind} ${request.offset}+${request.length}`);
+    this.pending.push(request);
+  }
+
+  abandon(request: Request): void {
+    this.admitted--;
+    if (request.payload !== undefined) this.writes.release(request.payload);
+  }
+
+  kick(): void {
+    if (!this.held) this.answerAll();
+  }
+
+  answerAll(): void {
+    for (;;) {
+      const request = this.pending.shift();
+      if (request === undefined) return;
+      this.answer(request);
+    }
+  }
+
+  /** Executes `request`, which is no longer among the pending ones, and replies. */
+  answer(request: Request): void {
+    const errno = this.errno !== 0 ? this.errno : this.#execute(request);
+    if (request.kind === "write" && request.payload !== undefined) this.writes.release(request.payload);
+    this.admitted--;
+    request.requester.reply(request, errno);
+  }
+
+  /** Calls back whoever waits for room. */
+  makeRoom(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const callback of waiting) callback();
+  }
+
+  #execute(request: Request): Errno {
+    const { kind, offset, length, payload } = request;
+    switch (kind) {
+      case "write":
+      case "read":
+        assert(payload !== undefined);
+        for (const [index, slot] of payload.slots.entries()) {
+          const at = offset + index * MAX_SLOT_BYTES;
+          const count = Math.min(MAX_SLOT_BYTES, length - index * MAX_SLOT_BYTES);
+          if (kind === "write") this.content.set(slot.bytes.subarray(0, count), at);
+          else slot.bytes.set(this.content.subarray(at, at + count));
+        }
+        return 0;
+      case "zero":
+        if (request.fast && !this.geometry.zero) return ERRNO.ENOTSUP;
+        this.content.fill(0, offset, offset + length);
+        return 0;
+      case "trim":
+        this.content.fill(0, offset, offset + length);
+        return 0;
+      case "extents":
+        request.extents = this.extents.length > 0 ? this.extents : [{ length, hole: false, zero: false }];
+        return 0;
+      default:
+        return 0;
+    }
+  }
+}
+
+/** Time that passes when the test says so. */
+export class ManualClock implements Clock {
+  #now = 0;
+  #timers: { at: number; callback: () => void }[] = [];
+
+  now(): number {
+    return this.#now;
+  }
+
+  after(ms: number, callback: () => void): Timer {
+    const timer = { at: this.#now + ms, callback };
+    this.#timers.push(timer);
+    return {
+      cancel: () => {
+        this.#timers = this.#timers.filter((other) => other !== timer);
+      },
+    };
+  }
+
+  get timers(): number {
+    return this.#timers.length;
+  }
+
+  pass(ms: number): void {
+    const until = this.#now + ms;
+    for (;;) {
+      const next = this.#timers.filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)[0];
+      if (next === undefined) break;
+      this.#timers = this.#timers.filter((other) => other !== next);
+      this.#now = next.at;
+      next.callback();
+    }
+    this.#now = until;
+  }
+}
+
+/** The clock of the machine. */
+export const realClock: Clock = {
+  now: () => performance.now(),
+  after(ms, callback) {
+    if (ms > 0) {
+      const timer = setTimeout(callback, ms);
+      return { cancel: () => clearTimeout(timer) };
+    }
+    const immediate = setImmediate(callback);
+    return { cancel: () => clearImmediate(immediate) };
+  },
+};
+
+/** A transport whose other end is the test. */
+export class FakeTransport implements Transport {
+  queuedBytes = 0;
+  paused = false;
+  state: "open" | "ended" | "destroyed" = "open";
+  peerGone = false;
+  /** Keeps what is sent queued, like a client that doesn't read. */
+  stuck = false;
+  #sent: Uint8Array[] = [];
+  #queue: { bytes: Uint8Array; done: (() => void) | undefined }[] = [];
+
+  send(bytes: Uint8Array): void {
+    this.#push(bytes.slice(), undefined);
+  }
+
+  sendPayload(payload: Payload, start: number, length: number, done: () => void): void {
+    const bytes = new Uint8Array(length);
+    for (let at = 0; at < length; ) {
+      const slot = payload.slots[Math.floor((start + at) / MAX_SLOT_BYTES)];
+      assert(slot !== undefined);
+      const from = (start + at) % MAX_SLOT_BYTES;
+      const count = Math.min(length - at, MAX_SLOT_BYTES - from);
+      bytes.set(slot.bytes.subarray(from, from + count), at);
+      at += count;
+    }
+    this.#push(bytes, done);
+  }
+
+  flush(): void {
+    if (this.stuck) return;
+    const queue = this.#queue;
+    this.#queue = [];
+    this.queuedBytes = 0;
+    for (const { bytes, done } of queue) {
+      this.#sent.push(bytes);
+      done?.();
+    }
+  }
+
+  pause(): void {
+    this.paused = true;
+  }
+
+  resume(): void {
+    this.paused = false;
+  }
+
+  hungUp(): boolean {
+    return this.peerGone;
+  }
+
+  end(): void {
+    this.flush();
+    this.state = "ended";
+  }
+
+  destroy(): void {
+    this.state = "destroyed";
+    const queue = this.#queue;
+    this.#queue = [];
+    this.queuedBytes = 0;
+    for (const { done } of queue) done?.();
+  }
+
+  /** All that was sent since the last call. */
+  take(): Buffer {
+    const sent = Buffer.concat(this.#sent);
+    this.#sent = [];
+    return sent;
+  }
+
+  #push(bytes: Uint8Array, done: (() => void) | undefined): void {
+    if (this.state !== "open") {
+      done?.();
+      return;
+    }
+    this.#queue.push({ bytes, done });
+    this.queuedBytes += bytes.length;
+  }
+}
+
+/** Hands `bytes` to the session in pieces of at most `step` bytes, until it pauses. Returns how many it took. */
+export function feed(session: Session, transport: FakeTransport, bytes: Uint8Array, step = bytes.length): number {
+  let at = 0;
+  while (at < bytes.length && !transport.paused && transport.state === "open") {
+    const into = session.receiveBuffer();
+    assert(into.length > 0, "no room to receive into");
+    const count = Math.min(step, into.length, bytes.length - at);
+    into.set(bytes.subarray(at, at + count));
+    session.received(count);
+    at += count;
+  }
+  return at;
+}
+
+/** The device as the one export, "disk". */
+export function oneExport(device: BlockDevice, name = "disk", description = "a disk"): Exports {
+  const only = { name, description, device };
+  return { list: () => [only], find: (wanted) => (wanted === name ? only : undefined) };
+}
