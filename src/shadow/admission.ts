@@ -10,8 +10,10 @@ export interface AdmissionPorts {
   readonly reads: Memory;
   /** Pieces that the shadow holds. */
   pieces(): number;
-  /** A limit is reached: an own flush may help. */
+  /** A limit of the shadow is reached: an own flush may help. */
   shortOfRoom(): void;
+  /** Reads have taken all their memory: moving replies that wait for slow clients may help. */
+  shortOfReads(): void;
   /** Nothing could be released for `stallTimeoutMs` while somebody waited. */
   stalled(reason: string): void;
 }
@@ -100,7 +102,10 @@ export class Admission {
   #admitReader(request: Request): "admitted" | "wait" {
     if (this.#readers.closed) return "wait";
     request.payload = this.#ports.reads.allocate(request.kind === "read" ? request.length : EXTENTS_SLOT_BYTES);
-    if (request.payload === undefined) return "wait";
+    if (request.payload === undefined) {
+      this.#ports.shortOfReads();
+      return "wait";
+    }
     this.#readers.admitted();
     return "admitted";
   }

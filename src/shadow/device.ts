@@ -24,6 +24,8 @@ export interface DevicePorts {
   readonly writes: Memory & { readonly zeroes: number };
   /** Memory for what clients read. */
   readonly reads: Memory;
+  /** There is no memory for a read: replies that clients are slow to take should be moved out of it. */
+  shortOfReads(): void;
 }
 
 /** Whom the device tells what became of an incarnation that it was attached to. */
@@ -91,6 +93,7 @@ export class Device implements BlockDevice {
           this.#makeRoom();
           this.kick();
         },
+        shortOfReads: () => ports.shortOfReads(),
         stalled: (reason) => this.#stall(reason),
       },
       this.#limits,
@@ -100,8 +103,8 @@ export class Device implements BlockDevice {
         release: (payload) => ports.writes.release(payload),
         released: (piece) => {
           // What another writer may have changed says nothing about the store.
-          if (piece.contested || this.#schedule.hasWriter(piece.offset, piece.length)) return;
-          this.#check?.remember(piece);
+          if (this.#check?.wantsPiece !== true || piece.contested) return;
+          if (!this.#schedule.hasWriter(piece.offset, piece.length)) this.#check.remember(piece);
         },
       },
       options.retains ?? true,

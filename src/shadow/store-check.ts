@@ -9,6 +9,8 @@ import type { Submissions } from "./submissions.ts";
 
 /** How many released blocks are remembered. */
 const SAMPLED_BLOCKS = 16;
+/** Once that many are, one released piece in so many takes the place of another. */
+const PIECES_PER_SAMPLE = 64;
 
 interface SampledBlock {
   readonly offset: number;
@@ -36,6 +38,11 @@ export class StoreCheck {
     this.#payload = payload;
   }
 
+  /** Whether the next piece should be remembered: all of them at first, then one in a few. */
+  get wantsPiece(): boolean {
+    return this.#blocks.length < SAMPLED_BLOCKS || this.#random.below(PIECES_PER_SAMPLE) === 0;
+  }
+
   /** Remembers the first block of a piece that is being released, in place of a random older one when full. */
   remember(piece: Piece): void {
     if (piece.payload === undefined) return;
@@ -44,7 +51,7 @@ export class StoreCheck {
       digest: crc32(slotBytes(piece.payload, piece.start, this.#blockSize)),
     };
     if (this.#blocks.length < SAMPLED_BLOCKS) this.#blocks.push(block);
-    else if (this.#random.below(SAMPLED_BLOCKS) === 0) this.#blocks[this.#random.below(SAMPLED_BLOCKS)] = block;
+    else this.#blocks[this.#random.below(SAMPLED_BLOCKS)] = block;
   }
 
   /** The range is about to change: what stood there says nothing any more. */

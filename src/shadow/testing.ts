@@ -141,7 +141,10 @@ export class Bench {
     const log = { info: () => {}, warn: () => {}, error: () => {} };
     const random = { below: () => 0 };
     const { clock, writes, reads } = this;
-    this.device = new Device({ name: "test", clock, random, log, writes, reads }, options.limits);
+    this.device = new Device(
+      { name: "test", clock, random, log, writes, reads, shortOfReads: () => {} },
+      options.limits,
+    );
     this.link = this.attach();
   }
 

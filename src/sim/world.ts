@@ -131,6 +131,7 @@ class World implements Incarnations {
         log: this.#log,
         writes: this.#writes,
         reads: this.#reads,
+        shortOfReads: () => {},
       },
       limits,
     );

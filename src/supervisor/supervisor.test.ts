@@ -26,7 +26,7 @@ class World implements Incarnations {
     const log = { info: () => {}, warn: () => {}, error: () => {} };
     const random = { below: () => 0 };
     const memory = { writes: new HeapMemory(), reads: new HeapMemory() };
-    this.device = new Device({ name: "disk", clock, random, log, ...memory });
+    this.device = new Device({ name: "disk", clock, random, log, ...memory, shortOfReads: () => {} });
     const observer = {
       ready: () => this.ready++,
       startFailed: (reason: string) => {

@@ -198,14 +198,13 @@ export class Supervisor implements IncarnationEvents {
       return;
     }
     const { name } = this.#phase;
-    const now = this.#now();
     if (name !== "reaping" && name !== "closing") {
       this.#noticed(name === "opening" && !this.#ports.device.opened ? `it ended while opening: ${how}` : how);
     }
     if (name === "opening" || name === "replaying") this.#shortLives++;
     this.#ports.device.detach();
     this.#ports.device.reaped();
-    this.#log.reaped(now);
+    this.#log.reaped(this.#now());
     this.#setPhase({ name: "idle" });
     this.#next(how);
   }
