@@ -1,0 +1,64 @@
+/**
+ * npm test: every *.test.ts under src/ and test/, or those whose path contains one of the arguments.
+ * Says by name which tests were left out and why. With SKINK_REQUIRE_PEERS=1 leaving one out is a failure.
+ */
+import { globSync } from "node:fs";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+import { fileURLToPath } from "node:url";
+
+/** Test files that run at once. Most of them wait for processes of their own. */
+const CONCURRENT_FILES = 2;
+/** The longest that one test may take. */
+const TEST_TIMEOUT_MS = 180_000;
+/** The longest that all of them may take: a file whose process doesn't end is not one test's fault. */
+const RUN_TIMEOUT_MS = 600_000;
+
+interface LeftOut {
+  readonly name: string;
+  readonly why: string;
+}
+
+const wanted = process.argv.slice(2);
+const cwd = fileURLToPath(new URL("..", import.meta.url));
+const files = globSync("{src,test}/**/*.test.ts", { cwd })
+  .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
+  .sort();
+if (files.length === 0) {
+  console.error(`Cannot run tests: no test file has ${wanted.join(" or ")} in its path, at least one was wanted`);
+  process.exit(2);
+}
+
+const leftOut: LeftOut[] = [];
+let passed = 0;
+let failed = 0;
+const startedAt = performance.now();
+const tests = run({
+  files,
+  cwd,
+  concurrency: CONCURRENT_FILES,
+  timeout: TEST_TIMEOUT_MS,
+  isolation: "process",
+  signal: AbortSignal.timeout(RUN_TIMEOUT_MS),
+});
+tests.on("test:pass", (event) => {
+  if (event.skip !== undefined) leftOut.push({ name: event.name, why: String(event.skip) });
+  else if (event.details.type !== "suite") passed++;
+});
+tests.on("test:fail", (event) => {
+  if (event.details.type !== "suite") failed++;
+});
+const report = tests.compose(new spec());
+report.on("end", conclude);
+report.pipe(process.stdout);
+
+function conclude(): void {
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+  const peersRequired = process.env.SKINK_REQUIRE_PEERS === "1";
+  const lines = [""];
+  for (const { name, why } of leftOut) lines.push(`left out: ${name}: ${why}`);
+  lines.push(`${passed} passed, ${failed} failed, ${leftOut.length} left out, in ${seconds} s`);
+  if (peersRequired && leftOut.length > 0) lines.push("FAILED: tests were left out, and SKINK_REQUIRE_PEERS is 1");
+  console.log(lines.join("\n"));
+  if (failed > 0 || passed === 0 || (peersRequired && leftOut.length > 0)) process.exitCode = 1;
+}

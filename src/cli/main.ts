@@ -1,0 +1,55 @@
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { SkinkError } from "../block/errors.ts";
+import { addBench } from "./bench.ts";
+import { addDemo } from "./demo.ts";
+import { addKill } from "./kill.ts";
+import { addRestart } from "./restart.ts";
+import { addServe } from "./serve.ts";
+import { addStatus } from "./status.ts";
+import { addStop } from "./stop.ts";
+
+const EXIT_FAILED = 1;
+const EXIT_BAD_USAGE = 2;
+/** Codes of errors that are about what was typed. */
+const USAGE_CODES = ["BAD_SPEC", "BAD_SIZE", "BAD_CONFIG", "bad-name", "bad-usage"];
+
+const program = new Command("skink")
+  .description("Block devices for Linux whose drivers may crash, hang or be replaced while the I/O goes on.")
+  .version(version())
+  .exitOverride()
+  .showHelpAfterError("(skink --help, or skink COMMAND --help, shows what there is)")
+  .addHelpText(
+    "after",
+    `
+Examples:
+  skink demo                                 see a driver killed twice a second under load
+  skink serve memory:256M                    a disk in memory; prints where clients find it
+  skink serve 'file:disk.img?size=10G' --socket /run/user/1000/disk.sock
+  skink serve './my-driver.ts?key=value' --name disk --port 10809
+  skink status                               what the front is doing, and its last recoveries
+  skink kill disk                            crash the driver on purpose: clients notice a short delay
+
+A client is anything that speaks NBD: nbdinfo, nbdcopy, nbdfuse, qemu, fio, the Linux kernel by nbd-client.
+Exit codes: 0 well, 1 failed, 2 bad usage.`,
+  );
+for (const add of [addServe, addStatus, addKill, addRestart, addStop, addDemo, addBench]) add(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = exitCodeOf(error);
+}
+
+function exitCodeOf(error: unknown): number {
+  // Commander has said it already.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_BAD_USAGE;
+  if (!(error instanceof SkinkError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  return USAGE_CODES.includes(error.code) ? EXIT_BAD_USAGE : EXIT_FAILED;
+}
+
+function version(): string {
+  const file = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(file) as { version: string }).version;
+}

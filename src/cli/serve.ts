@@ -1,0 +1,139 @@
+import { basename, extname, resolve } from "node:path";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { SkinkError } from "../block/errors.ts";
+import { readConfig } from "../front/config.ts";
+import { Front, type FrontConfig, type FrontOutcome } from "../front/front.ts";
+import { createLog, LOG_LEVELS, type LogLevel } from "../front/log.ts";
+import { defaultControlPath } from "../front/runtime-folder.ts";
+import type { DeviceConfig, LinkKind } from "../front/served-device.ts";
+import { parseSpec } from "../front/spec.ts";
+
+const CONFIG_EXTENSIONS = [".yaml", ".yml"];
+const MAX_PORT = 65535;
+/** The end of the terminal is one of the front's, too. */
+const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+
+interface ServeOptions {
+  readonly name?: string;
+  readonly socket?: string;
+  readonly port?: number;
+  readonly control?: string;
+  readonly link?: LinkKind;
+  readonly readOnly?: true;
+  readonly logLevel: LogLevel;
+  readonly logJson?: true;
+}
+
+export function addServe(program: Command): void {
+  program
+    .command("serve")
+    .summary("serve a device, or those of a configuration file")
+    .description("Serves devices over NBD until SIGTERM, SIGINT or skink stop. Prints a line for each: ready NAME URI.")
+    .argument("<spec>", "a device spec, or a configuration file (.yaml)")
+    .option("--name <name>", "what clients call the device (default: the driver's name)")
+    .option("--socket <path>", "a unix socket for clients (default: one in a fresh temporary folder)")
+    .option("--port <number>", "a TCP port for clients on this machine; 0 takes a free one", port)
+    .option("--control <path>", "the control socket (default: one that the other commands find)")
+    .addOption(
+      new Option("--link <kind>", "where the driver runs: a process of its own, or this one, unprotected").choices([
+        "process",
+        "inline",
+      ]),
+    )
+    .option("--read-only", "let no client write")
+    .addOption(new Option("--log-level <level>", "how much to log").choices(LOG_LEVELS).default("info"))
+    .option("--log-json", "log JSON, as it does where stderr is no terminal")
+    .addHelpText("after", HELP)
+    .action(serve);
+}
+
+const HELP = `
+Specs:
+  memory:256M                         in memory; survives the death of its driver, not the front's
+  null:1G                             no storage at all
+  file:disk.img?size=10G              a file, or a raw block device
+  ./my-driver.ts?key=value            a driver of your own
+  skink.yaml                          several devices, with limits and policies
+
+Examples:
+  skink serve memory:256M --name disk --socket /tmp/disk.sock
+  nbdinfo 'nbd+unix:///disk?socket=/tmp/disk.sock'`;
+
+async function serve(text: string, options: ServeOptions): Promise<void> {
+  const config = configOf(text, options);
+  const json = options.logJson ?? !process.stderr.isTTY;
+  const front = new Front(config, createLog({ level: options.logLevel, json }));
+  stopOnSignals(front);
+  await front.start();
+  for (const { name, uri } of front.status().devices) console.log(`ready ${name} ${uri}`);
+  exit(await front.ended);
+}
+
+function configOf(text: string, options: ServeOptions): FrontConfig {
+  const { socket, port } = options;
+  const fromFile = CONFIG_EXTENSIONS.includes(extname(text));
+  const {
+    devices,
+    listen = {},
+    control,
+  } = fromFile ? configOfFile(text, options) : { devices: [deviceOf(text, options)] };
+  const chosen = socket === undefined && port === undefined ? listen : { socket: absolute(socket), port };
+  return { devices, listen: chosen, control: absolute(options.control) ?? control ?? defaultControlPath() };
+}
+
+function configOfFile(path: string, { name, link, readOnly }: ServeOptions): FrontConfig {
+  if (name !== undefined || link !== undefined || readOnly !== undefined) {
+    const wanted = "these to be said of each device in the file was wanted";
+    throw new SkinkError(
+      "bad-usage",
+      `Cannot serve ${path}: there is --name, --link or --read-only beside it, ${wanted}`,
+    );
+  }
+  return readConfig(path);
+}
+
+function deviceOf(text: string, { name, link, readOnly }: ServeOptions): DeviceConfig {
+  const spec = parseSpec(text);
+  return {
+    name: name ?? defaultName(spec.kind),
+    spec,
+    ...(link === undefined ? {} : { link }),
+    ...(readOnly === undefined ? {} : { readOnly }),
+  };
+}
+
+function absolute(path: string | undefined): string | undefined {
+  return path === undefined ? undefined : resolve(path);
+}
+
+/** "memory" for the built-in driver, "my-driver" for my-driver.ts. */
+function defaultName(kind: string): string {
+  return basename(kind, extname(kind));
+}
+
+/** The first signal asks for an orderly end, the second for an immediate one. */
+function stopOnSignals(front: Front): void {
+  let asked = false;
+  const stop = (): void => {
+    if (asked) {
+      front.abandon();
+      process.stderr.write("Cannot stop cleanly: told to stop at once; what was not flushed is lost\n");
+      process.exit(1);
+    }
+    asked = true;
+    front.stop();
+  };
+  for (const signal of STOP_SIGNALS) process.on(signal, stop);
+}
+
+/** A driver that can't be reaped would keep this process alive, so it doesn't wait for its handles. */
+function exit({ clean, reason }: FrontOutcome): void {
+  if (!clean) process.stderr.write(`Cannot stop cleanly: ${reason}\n`);
+  process.exit(clean ? 0 : 1);
+}
+
+function port(text: string): number {
+  const number = Number(text);
+  if (/^\d+$/.test(text) && number <= MAX_PORT) return number;
+  throw new InvalidArgumentError(`A number from 0 to ${MAX_PORT} was wanted.`);
+}

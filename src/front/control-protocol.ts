@@ -1,0 +1,81 @@
+/**
+ * What travels over the control socket: JSON, one object a line, a reply for each request, in order.
+ *
+ *   ▶ {"command":"kill","name":"disk"}
+ *   ◀ {"ok":true,"result":null}            or  {"ok":false,"code":"unknown-device","message":"Cannot …"}
+ */
+import { z } from "zod";
+import { SkinkError } from "../block/errors.ts";
+
+/** A request that is longer ends the connection. */
+export const MAX_REQUEST_BYTES = 4096;
+/** A reply that is longer is not one of a front. */
+export const MAX_REPLY_BYTES = 16 << 20;
+
+const request = z.discriminatedUnion("command", [
+  z.strictObject({ command: z.literal("status") }),
+  z.strictObject({ command: z.literal("kill"), name: z.string() }),
+  z.strictObject({ command: z.literal("restart"), name: z.string() }),
+  z.strictObject({ command: z.literal("stop") }),
+]);
+const reply = z.discriminatedUnion("ok", [
+  z.object({ ok: z.literal(true), result: z.unknown() }),
+  z.object({ ok: z.literal(false), code: z.string(), message: z.string() }),
+]);
+
+export type ControlRequest = z.infer<typeof request>;
+export type ControlReply = z.infer<typeof reply>;
+
+/** Throws a SkinkError `bad-request` for what is none. */
+export function parseRequest(line: string): ControlRequest {
+  const parsed = request.safeParse(json(line));
+  if (parsed.success) return parsed.data;
+  const wanted = "status, kill NAME, restart NAME or stop was wanted";
+  throw new SkinkError("bad-request", `Cannot read a control request: ${JSON.stringify(line.slice(0, 80))}, ${wanted}`);
+}
+
+/** Throws a SkinkError `bad-reply` for what is none. */
+export function parseReply(line: string): ControlReply {
+  const parsed = reply.safeParse(json(line));
+  if (parsed.success) return parsed.data;
+  throw new SkinkError("bad-reply", "Cannot read the reply on the control socket: it is not that of a Skink front");
+}
+
+/** Puts lines together from chunks of any size. */
+export class LineReader {
+  readonly #maxBytes: number;
+  #waiting: Buffer[] = [];
+  #waitingBytes = 0;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** The lines that `chunk` completes, without their ends; `undefined` where one is longer than allowed. */
+  push(chunk: Buffer): string[] | undefined {
+    const lines: string[] = [];
+    let start = 0;
+    for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, start)) {
+      if (!this.#take(chunk.subarray(start, end))) return undefined;
+      lines.push(Buffer.concat(this.#waiting).toString("utf8"));
+      this.#waiting = [];
+      this.#waitingBytes = 0;
+      start = end + 1;
+    }
+    return this.#take(chunk.subarray(start)) ? lines : undefined;
+  }
+
+  #take(part: Buffer): boolean {
+    this.#waitingBytes += part.length;
+    if (part.length > 0) this.#waiting.push(part);
+    return this.#waitingBytes <= this.#maxBytes;
+  }
+}
+
+function json(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,201 @@
+import { rmSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { SkinkError } from "../block/errors.ts";
+import type { Export } from "../nbd/exports.ts";
+import { NbdServer } from "../nbd/server.ts";
+import { type Address, formatUri } from "../nbd/uri.ts";
+import { hungUp } from "../os/poll.ts";
+import type { Log } from "../shadow/ports.ts";
+import { realClock } from "./clock.ts";
+import type { ControlRequest } from "./control-protocol.ts";
+import { ControlServer } from "./control-server.ts";
+import { silentLog } from "./log.ts";
+import { type DeviceConfig, ServedDevice } from "./served-device.ts";
+import type { DeviceStatus, FrontStatus } from "./status.ts";
+
+const LOOPBACK = "127.0.0.1";
+/** After a stop that wasn't clean some requests will never be answered; what has been is sent meanwhile. */
+const UNCLEAN_DRAIN_MS = 250;
+
+export interface FrontConfig {
+  readonly devices: readonly DeviceConfig[];
+  /** Without a socket and a port, a socket in a fresh temporary folder. */
+  readonly listen?: {
+    readonly socket?: string | undefined;
+    /** 0 takes a free one. */
+    readonly port?: number | undefined;
+    /** The loopback interface if left out. */
+    readonly host?: string | undefined;
+  };
+  /** The path of the control socket; none if left out. */
+  readonly control?: string | undefined;
+}
+
+/** How a stop went. `reason`: one line on what was not released. */
+export interface FrontOutcome {
+  readonly clean: boolean;
+  readonly reason?: string;
+}
+
+/** A running front: its devices, the server that clients connect to, and the control socket. */
+export class Front {
+  readonly #config: FrontConfig;
+  readonly #devices: readonly ServedDevice[];
+  readonly #server: NbdServer;
+  readonly #log: Log;
+  /** Devices that clients may come to. */
+  #ready = false;
+  #address: Address | undefined;
+  #control: ControlServer | undefined;
+  /** The fresh folder of the socket that nobody chose. */
+  #folder: string | undefined;
+  #stopping: Promise<FrontOutcome> | undefined;
+  readonly #ended = Promise.withResolvers<FrontOutcome>();
+
+  /** Throws `bad-name`. Nothing runs before `start`. */
+  constructor(config: FrontConfig, log: Log = silentLog) {
+    this.#config = config;
+    this.#log = log;
+    const seen = new Set<string>();
+    for (const { name } of config.devices) {
+      if (seen.has(name)) throw new SkinkError("bad-name", `Cannot serve two devices named ${name}: names must differ`);
+      seen.add(name);
+    }
+    this.#devices = config.devices.map((device) => new ServedDevice(device, log, () => this.#server.unpinAll()));
+    this.#server = new NbdServer({
+      exports: {
+        list: () => this.#offered().map(({ name }) => ({ name, description: "" })),
+        find: (name) => this.#exportOf(name),
+      },
+      clock: realClock,
+      hungUp,
+      log,
+    });
+  }
+
+  /** Resolves when every device accepts clients. Rejects with a SkinkError, and then nothing is left behind. */
+  async start(): Promise<void> {
+    try {
+      await this.#start(this.#config);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  /** Resolves with the end of this front, whoever has stopped it. */
+  get ended(): Promise<FrontOutcome> {
+    return this.#ended.promise;
+  }
+
+  /** Where a client finds the device. Throws `unknown-device`. */
+  uri(name: string): string {
+    return this.#uriOf(this.#find("find", name));
+  }
+
+  status(): FrontStatus {
+    return { devices: this.#devices.map((device): DeviceStatus => device.status(this.#uriOf(device))) };
+  }
+
+  /** Kills a driver, as if it had crashed. Throws `unknown-device` or `wrong-state`. */
+  kill(name: string): void {
+    this.#find("kill", name).kill();
+  }
+
+  /** A planned restart of a driver: drain, flush, close, open. Throws `unknown-device` or `wrong-state`. */
+  restart(name: string): void {
+    this.#find("restart", name).restart();
+  }
+
+  /** No new requests; drain, flush, close. Never rejects. */
+  stop(): Promise<FrontOutcome> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  /** Kills the drivers and removes the socket files, at once; what is not durable is lost. The process has to exit next. */
+  abandon(): void {
+    for (const device of this.#devices) device.abandon();
+    if (this.#address !== undefined && "path" in this.#address) rmSync(this.#address.path, { force: true });
+    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true });
+    if (this.#control !== undefined) rmSync(this.#control.path, { force: true });
+  }
+
+  async #start({ listen = {}, control }: FrontConfig): Promise<void> {
+    if (control !== undefined) {
+      this.#control = await ControlServer.listen(control, (request) => this.#command(request));
+    }
+    await Promise.all(this.#devices.map((device) => device.start()));
+    this.#ready = true;
+    const { socket, port, host = LOOPBACK } = listen;
+    if (port !== undefined) this.#address = await this.#server.listen({ host, port });
+    if (socket !== undefined || port === undefined) {
+      this.#address = await this.#server.listen({ path: socket ?? (await this.#freshSocket()) });
+    }
+  }
+
+  async #freshSocket(): Promise<string> {
+    this.#folder = await mkdtemp(join(tmpdir(), "skink-"));
+    return join(this.#folder, "nbd.sock");
+  }
+
+  async #stop(): Promise<FrontOutcome> {
+    // Devices refuse what is new while clients still get what is old; then the connections have nothing left to wait for.
+    const stops = await Promise.all(this.#devices.map((device) => device.stop()));
+    const clean = stops.every((stop) => stop.clean);
+    await this.#server.close(clean ? undefined : UNCLEAN_DRAIN_MS);
+    if (this.#folder !== undefined) await rm(this.#folder, { recursive: true, force: true });
+    const reasons = stops.flatMap(({ reason }, index) =>
+      reason === undefined ? [] : [`${this.#devices[index]?.name}: ${reason}`],
+    );
+    if (clean) for (const device of this.#devices) device.dispose();
+    const outcome = reasons.length === 0 ? { clean } : { clean, reason: reasons.join("; ") };
+    if (!clean) this.#log.error(`stopped, but not cleanly: ${outcome.reason}`);
+    // Whoever asked over the control socket gets the outcome before the socket closes.
+    setImmediate(() => this.#end(outcome));
+    return outcome;
+  }
+
+  async #end(outcome: FrontOutcome): Promise<void> {
+    await this.#control?.close();
+    this.#ended.resolve(outcome);
+  }
+
+  #command(request: ControlRequest): unknown {
+    switch (request.command) {
+      case "status":
+        return this.status();
+      case "kill":
+        return this.kill(request.name);
+      case "restart":
+        return this.restart(request.name);
+      case "stop":
+        return this.stop();
+    }
+  }
+
+  #find(act: string, name: string): ServedDevice {
+    const found = this.#devices.find((device) => device.name === name);
+    if (found !== undefined) return found;
+    const known = this.#devices.map((device) => device.name).join(", ");
+    throw new SkinkError(
+      "unknown-device",
+      `Cannot ${act} ${name}: there is no such device, one of ${known} was wanted`,
+    );
+  }
+
+  #uriOf({ name }: ServedDevice): string {
+    return this.#address === undefined ? "" : formatUri({ address: this.#address, name });
+  }
+
+  #exportOf(name: string): Export | undefined {
+    const found = this.#offered().find((device) => device.name === name);
+    return found === undefined ? undefined : { name, description: "", device: found.device };
+  }
+
+  #offered(): readonly ServedDevice[] {
+    return this.#ready ? this.#devices : [];
+  }
+}

@@ -1,0 +1,173 @@
+import { SkinkError } from "../block/errors.ts";
+import { InlineIncarnations } from "../link/inline.ts";
+import { ProcessIncarnations } from "../link/process.ts";
+import { type ArenaLimits, createHeapArenas, createSharedArenas } from "../link/shared-arenas.ts";
+import { Device, type DevicePorts } from "../shadow/device.ts";
+import type { DeviceLimits } from "../shadow/limits.ts";
+import type { IncarnationEvents, Log } from "../shadow/ports.ts";
+import type { Policy } from "../supervisor/policy.ts";
+import { type StopOutcome, Supervisor } from "../supervisor/supervisor.ts";
+import { firstEpoch, realClock, realRandom } from "./clock.ts";
+import type { DeviceSpec } from "./spec.ts";
+import type { DeviceStatus } from "./status.ts";
+
+/** Room for payloads: those written, in flight and retained, and those being read. */
+const DEFAULT_MEMORY: ArenaLimits = { writeBytes: 256 << 20, readBytes: 128 << 20 };
+
+/** Where a driver runs: in a process of its own, or in the front's, where nothing protects the front from it. */
+export type LinkKind = "process" | "inline";
+/** Bytes. Rounded up. */
+export type MemoryLimits = ArenaLimits;
+
+/** A device as it is wanted. What is left out has its default. */
+export interface DeviceConfig {
+  readonly name: string;
+  readonly spec: DeviceSpec;
+  readonly link?: LinkKind;
+  /** Clients may not write, even though the driver could. */
+  readonly readOnly?: boolean;
+  readonly limits?: Partial<DeviceLimits & MemoryLimits>;
+  readonly policy?: Partial<Policy>;
+  /** False switches the shadow off: what a lost incarnation had not made durable is gone. To show what that means. */
+  readonly retains?: boolean;
+}
+
+/** One device of a front: the core with real time, memory and incarnations around it. */
+export class ServedDevice {
+  readonly name: string;
+  readonly device: Device;
+  readonly #config: DeviceConfig;
+  readonly #supervisor: Supervisor;
+  readonly #incarnations: ProcessIncarnations | InlineIncarnations;
+  readonly #stopped: Promise<StopOutcome>;
+  readonly #started: Promise<void>;
+  readonly #freeMemory: () => void;
+
+  /** Starts nothing yet. `shortOfReads`: see {@link DevicePorts}. */
+  constructor(config: DeviceConfig, log: Log, shortOfReads: () => void) {
+    this.name = config.name;
+    this.#config = config;
+    const started = Promise.withResolvers<void>();
+    const stopped = Promise.withResolvers<StopOutcome>();
+    this.#started = started.promise;
+    this.#stopped = stopped.promise;
+    // Whoever starts it waits for this; nobody has to, though, who has stopped it meanwhile.
+    this.#started.catch(() => {});
+
+    const events = this.#eventsFor(() => this.#supervisor);
+    const output = (line: string): void => log.info(`${config.name}: driver: ${line}`);
+    const limits = { ...DEFAULT_MEMORY, ...config.limits };
+    const driver = { ...config.spec.driver, name: config.spec.kind };
+    let live = false;
+    // Why it could not start is said once, by whoever started it.
+    const coreLog: Log = { ...log, warn: (message) => live && log.warn(message) };
+    const ports = { name: config.name, clock: realClock, random: realRandom, log: coreLog, shortOfReads };
+    if (config.link === "inline") {
+      const memory = createHeapArenas(limits);
+      this.#freeMemory = () => {};
+      this.#incarnations = new InlineIncarnations({ driver, memory, events, output });
+      this.device = new Device({ ...ports, ...memory }, limits, { retains: config.retains ?? true });
+    } else {
+      const memory = createSharedArenas(limits);
+      this.#freeMemory = () => memory.close();
+      this.#incarnations = new ProcessIncarnations({ driver, memory, events, output });
+      this.device = new Device({ ...ports, ...memory }, limits, { retains: config.retains ?? true });
+    }
+    const observer = {
+      ready: () => {
+        live = true;
+        started.resolve();
+      },
+      startFailed: (reason: string) => started.reject(new SkinkError("start-failed", this.#startMessage(reason))),
+      stopped: (outcome: StopOutcome) => {
+        started.reject(new SkinkError("stopped", this.#startMessage("it was stopped meanwhile")));
+        stopped.resolve(outcome);
+      },
+    };
+    const { device, incarnations } = { device: this.device, incarnations: this.#incarnations };
+    this.#supervisor = new Supervisor(
+      { device, incarnations, clock: realClock, log: coreLog, observer },
+      config.policy,
+      firstEpoch(),
+    );
+  }
+
+  /** Resolves when the first incarnation is live. Rejects with `start-failed` or `stopped`, and nothing is left running. */
+  start(): Promise<void> {
+    this.#supervisor.start();
+    return this.#started;
+  }
+
+  /** Resolves when the driver is closed, or had to be given up. */
+  async stop(): Promise<StopOutcome> {
+    this.#supervisor.stop();
+    return await this.#stopped;
+  }
+
+  /** Kills the driver where it stands; its end is not waited for. */
+  abandon(): void {
+    this.#incarnations.kill(this.#supervisor.epoch);
+  }
+
+  /** Gives back the memory. Only once nothing refers to a payload any more: no client, no living incarnation. */
+  dispose(): void {
+    this.#incarnations.dispose();
+    this.#freeMemory();
+  }
+
+  kill(): void {
+    if (this.#supervisor.kill()) return;
+    throw this.#wrongTime("kill", "a driver that runs");
+  }
+
+  restart(): void {
+    if (this.#supervisor.restart()) return;
+    throw this.#wrongTime("restart", "live, degraded or failed");
+  }
+
+  status(uri: string): DeviceStatus {
+    const { device } = this;
+    const { state, reason, epoch, restarts, recoveries } = this.#supervisor;
+    const pid = this.#config.link === "inline" ? undefined : this.#incarnations.pid(epoch);
+    return {
+      name: this.name,
+      uri,
+      size: device.opened ? device.geometry.size : 0,
+      state,
+      ...(reason === undefined ? {} : { reason }),
+      epoch,
+      driver: { kind: this.#config.spec.kind, pid: pid ?? null },
+      restarts,
+      shadow: device.shadow,
+      recoveries,
+      counters: device.counters,
+    };
+  }
+
+  /** The supervisor needs the incarnations, and they need it. */
+  #eventsFor(supervisor: () => Supervisor): IncarnationEvents {
+    const readOnly = this.#config.readOnly ?? false;
+    return {
+      opened: (epoch, info, link) => {
+        const geometry = { ...info.geometry, readOnly: info.geometry.readOnly || readOnly };
+        supervisor().opened(epoch, { ...info, geometry }, link);
+      },
+      openFailed: (epoch, message) => supervisor().openFailed(epoch, message),
+      completed: (epoch, tag, errno, count) => supervisor().completed(epoch, tag, errno, count),
+      fault: (epoch, what) => supervisor().fault(epoch, what),
+      settled: (epoch) => supervisor().settled(epoch),
+      exited: (epoch, how) => supervisor().exited(epoch, how),
+    };
+  }
+
+  #startMessage(reason: string): string {
+    return reason.startsWith("Cannot ") ? reason : `Cannot start ${this.name}: ${reason}`;
+  }
+
+  #wrongTime(act: string, wanted: string): SkinkError {
+    return new SkinkError(
+      "wrong-state",
+      `Cannot ${act} ${this.name}: it is ${this.#supervisor.state}, ${wanted} was wanted`,
+    );
+  }
+}
