@@ -20,6 +20,7 @@ interface ServeOptions {
   readonly control?: string;
   readonly link?: LinkKind;
   readonly readOnly?: true;
+  readonly shadow: boolean;
   readonly logLevel: LogLevel;
   readonly logJson?: true;
 }
@@ -41,6 +42,8 @@ export function addServe(program: Command): void {
       ]),
     )
     .option("--read-only", "let no client write")
+    // For measuring what the shadow costs, and showing what its absence does: nobody who has data wants it off.
+    .addOption(new Option("--no-shadow", "forget acknowledged writes that are not flushed").hideHelp())
     .addOption(new Option("--log-level <level>", "how much to log").choices(LOG_LEVELS).default("info"))
     .option("--log-json", "log JSON, as it does where stderr is no terminal")
     .addHelpText("after", HELP)
@@ -92,11 +95,12 @@ function configOfFile(path: string, { name, link, readOnly }: ServeOptions): Fro
   return readConfig(path);
 }
 
-function deviceOf(text: string, { name, link, readOnly }: ServeOptions): DeviceConfig {
+function deviceOf(text: string, { name, link, readOnly, shadow }: ServeOptions): DeviceConfig {
   const spec = parseSpec(text);
   return {
     name: name ?? defaultName(spec.kind),
     spec,
+    retains: shadow,
     ...(link === undefined ? {} : { link }),
     ...(readOnly === undefined ? {} : { readOnly }),
   };

@@ -104,9 +104,12 @@ export class Front {
     this.#find("kill", name).kill();
   }
 
-  /** A planned restart of a driver: drain, flush, close, open. Throws `unknown-device` or `wrong-state`. */
-  restart(name: string): void {
-    this.#find("restart", name).restart();
+  /**
+   * A planned restart of a driver: drain, flush, close, open. Resolves when the device is live again. Rejects with
+   * `unknown-device`, `wrong-state`, `restart-failed`, or `stopped`.
+   */
+  async restart(name: string): Promise<void> {
+    await this.#find("restart", name).restart();
   }
 
   /** No new requests; drain, flush, close. Never rejects. */

@@ -42,6 +42,8 @@ export class ServedDevice {
   readonly #stopped: Promise<StopOutcome>;
   readonly #started: Promise<void>;
   readonly #freeMemory: () => void;
+  /** Who waits for the end of a planned restart. */
+  #restarting: PromiseWithResolvers<void> | undefined;
 
   /** Starts nothing yet. `shortOfReads`: see {@link DevicePorts}. */
   constructor(config: DeviceConfig, log: Log, shortOfReads: () => void) {
@@ -74,13 +76,18 @@ export class ServedDevice {
       this.device = new Device({ ...ports, ...memory }, limits, { retains: config.retains ?? true });
     }
     const observer = {
-      ready: () => {
+      live: () => {
         live = true;
         started.resolve();
+        this.#restarting?.resolve();
+      },
+      failed: (reason: string) => {
+        this.#restarting?.reject(new SkinkError("restart-failed", `Cannot restart ${config.name}: ${reason}`));
       },
       startFailed: (reason: string) => started.reject(new SkinkError("start-failed", this.#startMessage(reason))),
       stopped: (outcome: StopOutcome) => {
         started.reject(new SkinkError("stopped", this.#startMessage("it was stopped meanwhile")));
+        this.#restarting?.reject(new SkinkError("stopped", `Cannot restart ${config.name}: it was stopped meanwhile`));
         stopped.resolve(outcome);
       },
     };
@@ -120,9 +127,11 @@ export class ServedDevice {
     throw this.#wrongTime("kill", "a driver that runs");
   }
 
-  restart(): void {
-    if (this.#supervisor.restart()) return;
-    throw this.#wrongTime("restart", "live, degraded or failed");
+  /** Resolves when the device is live again. Rejects with `wrong-state`, `restart-failed` or `stopped`. */
+  async restart(): Promise<void> {
+    if (!this.#supervisor.restart()) throw this.#wrongTime("restart", "live, degraded or failed");
+    this.#restarting = Promise.withResolvers();
+    await this.#restarting.promise;
   }
 
   status(uri: string): DeviceStatus {

@@ -141,9 +141,10 @@ class World implements Incarnations {
       clock: this.#clock,
       log: this.#log,
       observer: {
-        ready: () => {
+        live: () => {
           this.#ready = true;
         },
+        failed: () => {},
         startFailed: (reason) => {
           throw new Violation("liveness", `the first start failed: ${reason}`);
         },

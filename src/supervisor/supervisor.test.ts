@@ -16,7 +16,7 @@ class World implements Incarnations {
   readonly device: Device;
   readonly supervisor: Supervisor;
   readonly replies: (number | undefined)[] = [];
-  ready = 0;
+  live = 0;
   startFailure: string | undefined;
   outcome: StopOutcome | undefined;
   link: ManualLink | undefined;
@@ -28,7 +28,8 @@ class World implements Incarnations {
     const memory = { writes: new HeapMemory(), reads: new HeapMemory() };
     this.device = new Device({ name: "disk", clock, random, log, ...memory, shortOfReads: () => {} });
     const observer = {
-      ready: () => this.ready++,
+      live: () => this.live++,
+      failed: () => {},
       startFailed: (reason: string) => {
         this.startFailure = reason;
       },
@@ -86,12 +87,12 @@ class World implements Incarnations {
   }
 }
 
-test("a device is starting, then live, and says once that it is ready", () => {
+test("a device is starting, then live, and says so", () => {
   const world = new World();
   assert.equal(world.supervisor.state, "starting");
   world.open();
   assert.equal(world.supervisor.state, "live");
-  assert.equal(world.ready, 1);
+  assert.equal(world.live, 1);
 });
 
 test("a first open that fails, ends or takes too long ends the start, and nothing is left running", () => {

@@ -15,8 +15,10 @@ export interface SupervisorPorts {
 }
 
 export interface SupervisorObserver {
-  /** The first incarnation is live: clients may come. */
-  ready(): void;
+  /** An incarnation is live; with the first one, clients may come. */
+  live(): void;
+  /** The store is another one; it takes a restart by the operator to try again. */
+  failed(reason: string): void;
   /** The first incarnation did not open: there is nothing to serve, and nothing is left running. */
   startFailed(reason: string): void;
   /** The end of `stop`. What the shadow still holds then was acknowledged and isn't durable. */
@@ -68,7 +70,6 @@ export class Supervisor implements IncarnationEvents {
   #mismatch: string | undefined;
   /** Why the current incarnation could not open, said before it is reaped. */
   #openFailure: string | undefined;
-  #wasLive = false;
   #stopping = false;
   #drained = false;
   #killedToStop = false;
@@ -236,8 +237,7 @@ export class Supervisor implements IncarnationEvents {
     if (recovery !== undefined) {
       this.#say("info", `live again after ${recovery.totalMs.toFixed(1)} ms, epoch ${epoch} (${recovery.reason})`);
     }
-    if (!this.#wasLive) this.#ports.observer.ready();
-    this.#wasLive = true;
+    this.#ports.observer.live();
     if (this.#drained) this.#close("stopped");
   }
 
@@ -291,13 +291,15 @@ export class Supervisor implements IncarnationEvents {
     }
     // A driver that dies before its last flush is started once more: what it took along has to be replayed.
     if (this.#stopping && ((this.#drained && this.#closeAsked) || this.#killedToStop)) return this.#stopped();
-    if (this.#mismatch !== undefined) {
-      this.#setPhase({ name: "failed", reason: this.#mismatch });
-      this.#say("error", `failed: ${this.#mismatch}; requests get EIO, acknowledged writes stay, until a restart`);
+    const failed = this.#mismatch;
+    if (failed !== undefined) {
+      this.#setPhase({ name: "failed", reason: failed });
+      this.#say("error", `failed: ${failed}; requests get EIO, acknowledged writes stay, until a restart`);
       this.#mismatch = undefined;
       this.#heldTimer?.cancel();
       this.#heldTimer = undefined;
       this.#ports.device.refuse(ERRNO.EIO);
+      this.#ports.observer.failed(failed);
       if (this.#stopping) this.#stopped();
       return;
     }
