@@ -1,0 +1,17 @@
+import { workerData } from "node:worker_threads";
+import { ARMED, ENDED, FIRED, WAIT_US } from "./control.ts";
+
+sleep(workerData as Int32Array);
+
+/** The thread of delay.ts: sleeps when asked to, says so when it wakes, and returns at the end. */
+function sleep(control: Int32Array): void {
+  for (let armed = 0; ; ) {
+    Atomics.wait(control, ARMED, armed);
+    armed = Atomics.load(control, ARMED);
+    if (Atomics.load(control, ENDED) !== 0) return;
+    // Nobody wakes ENDED: this is a plain sleep, which a microsecond is enough for.
+    Atomics.wait(control, ENDED, 0, Atomics.load(control, WAIT_US) / 1000);
+    Atomics.add(control, FIRED, 1);
+    Atomics.notify(control, FIRED);
+  }
+}

@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { MAX_SLOT_BYTES, type Memory, type Payload, type Slot } from "../block/memory.ts";
+
+/** Two of the largest requests fit, whatever smaller ones have taken. */
+export const MIN_ARENA_BYTES = 128 << 20;
+
+/** The smallest slot. Each class is four times the one before, up to MAX_SLOT_BYTES. */
+const MIN_SLOT_BYTES = 4096;
+const MIN_SLOT_BITS = 12;
+/** The classes' shares of an arena, from the smallest slots to the largest, in sixteenths. */
+const SHARES = [4, 1, 1, 2, 8];
+const WHOLE = 16;
+
+export interface SlotClass {
+  readonly slotBytes: number;
+  readonly count: number;
+  /** Address of the first slot. */
+  readonly start: number;
+}
+
+/*
+ * An arena. The zeroes are never written; each class has its slots, of one size, for good:
+ *
+ *   0        1 MiB                                                          totalBytes
+ *   | zeroes | 4 KiB slots | 16 KiB | 64 KiB | 256 KiB slots | 1 MiB slots |
+ */
+export interface ArenaLayout {
+  readonly classes: readonly SlotClass[];
+  /** Bytes of all slots. */
+  readonly limitBytes: number;
+  /** Bytes of the memory that holds them and the zeroes. */
+  readonly totalBytes: number;
+  /** Address of MAX_SLOT_BYTES of zeroes. */
+  readonly zeroes: number;
+}
+
+/** Divides about `limitBytes`, and not less than MIN_ARENA_BYTES, among the classes. */
+export function arenaLayout(limitBytes: number): ArenaLayout {
+  const parts = Math.ceil(Math.max(limitBytes, MIN_ARENA_BYTES) / (WHOLE * MAX_SLOT_BYTES));
+  let start = MAX_SLOT_BYTES;
+  const classes = SHARES.map((share, index) => {
+    const slotBytes = MIN_SLOT_BYTES << (2 * index);
+    const bytes = share * parts * MAX_SLOT_BYTES;
+    start += bytes;
+    return { slotBytes, count: bytes / slotBytes, start: start - bytes };
+  });
+  return { classes, limitBytes: start - MAX_SLOT_BYTES, totalBytes: start, zeroes: 0 };
+}
+
+/** Slots over `memory`: a shared mapping in production, plain memory for a driver in the same process. */
+export class Arena implements Memory {
+  readonly memory: Uint8Array;
+  readonly layout: ArenaLayout;
+  readonly #pools: readonly Pool[];
+  #usedBytes = 0;
+
+  /** `memory`: `layout.totalBytes` of zeroes. */
+  constructor(layout: ArenaLayout, memory: Uint8Array) {
+    assert(memory.byteLength >= layout.totalBytes, "the memory is smaller than the arena");
+    this.layout = layout;
+    this.memory = memory;
+    this.#pools = layout.classes.map((slots) => new Pool(slots, memory));
+  }
+
+  get limitBytes(): number {
+    return this.layout.limitBytes;
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  get zeroes(): number {
+    return this.layout.zeroes;
+  }
+
+  allocate(length: number): Payload | undefined {
+    assert(length > 0, "a payload has a length");
+    if (length > MAX_SLOT_BYTES) return this.#allocateLarge(length);
+    const slot = this.#take(length);
+    return slot === undefined ? undefined : { slots: slot.alone, length, references: 1 };
+  }
+
+  release(payload: Payload): void {
+    assert(payload.references > 0, "a payload was released twice");
+    if (--payload.references > 0) return;
+    const slots = payload.slots;
+    for (let i = 0; i < slots.length; i++) this.#give(slots[i] as PooledSlot);
+  }
+
+  #allocateLarge(length: number): Payload | undefined {
+    const whole = Math.floor(length / MAX_SLOT_BYTES);
+    const tail = length - whole * MAX_SLOT_BYTES;
+    const large = this.#pools[SHARES.length - 1] as Pool;
+    if (large.free < whole) return undefined;
+    const slots: PooledSlot[] = [];
+    for (let i = 0; i < whole; i++) slots.push(large.take() as PooledSlot);
+    this.#usedBytes += whole * MAX_SLOT_BYTES;
+    const last = tail === 0 ? undefined : this.#take(tail);
+    if (last !== undefined) slots.push(last);
+    else if (tail > 0) {
+      for (const slot of slots) this.#give(slot);
+      return undefined;
+    }
+    return { slots, length, references: 1 };
+  }
+
+  /** A slot of the smallest class that holds `length`, or of a larger one: but the largest are for what needs them. */
+  #take(length: number): PooledSlot | undefined {
+    const last = SHARES.length - 1;
+    const fitting = classOf(length);
+    for (let index = fitting; index < last || index === fitting; index++) {
+      const slot = (this.#pools[index] as Pool).take();
+      if (slot === undefined) continue;
+      this.#usedBytes += slot.bytes.byteLength;
+      return slot;
+    }
+    return undefined;
+  }
+
+  #give(slot: PooledSlot): void {
+    const bytes = slot.bytes.byteLength;
+    this.#usedBytes -= bytes;
+    (this.#pools[classOf(bytes)] as Pool).give(slot);
+  }
+}
+
+interface PooledSlot extends Slot {
+  /** The list of this slot alone, for payloads that need no other. */
+  readonly alone: readonly PooledSlot[];
+  taken: boolean;
+}
+
+/** The slots of one class. The one given back last is taken first, which keeps the memory in use small and warm. */
+class Pool {
+  readonly #class: SlotClass;
+  readonly #memory: Uint8Array;
+  readonly #given: PooledSlot[] = [];
+  /** Slots that have been made; the others have never been touched. */
+  #made = 0;
+
+  constructor(slots: SlotClass, memory: Uint8Array) {
+    this.#class = slots;
+    this.#memory = memory;
+  }
+
+  get free(): number {
+    return this.#class.count - this.#made + this.#given.length;
+  }
+
+  take(): PooledSlot | undefined {
+    const slot = this.#given.pop() ?? this.#make();
+    if (slot !== undefined) slot.taken = true;
+    return slot;
+  }
+
+  give(slot: PooledSlot): void {
+    assert(slot.taken, "a slot was given back twice");
+    slot.taken = false;
+    this.#given.push(slot);
+  }
+
+  #make(): PooledSlot | undefined {
+    const { start, slotBytes, count } = this.#class;
+    if (this.#made === count) return undefined;
+    const address = start + slotBytes * this.#made++;
+    const alone: PooledSlot[] = [];
+    const slot = { address, bytes: this.#memory.subarray(address, address + slotBytes), alone, taken: false };
+    alone.push(slot);
+    return slot;
+  }
+}
+
+function classOf(length: number): number {
+  const bits = length <= MIN_SLOT_BYTES ? 0 : 32 - Math.clz32(length - 1) - MIN_SLOT_BITS;
+  return (bits + 1) >> 1;
+}

@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { LineSplitter, parseHostMessage } from "./control.ts";
+
+const OPENED = {
+  type: "opened",
+  info: {
+    geometry: { size: 4096, blockSize: 512, readOnly: false, fua: false, trim: true, zero: false, extents: true },
+    identity: "x",
+    discards: false,
+  },
+  kept: [{ name: "a", fd: 20, bytes: 100 }],
+  code: { fd: 21, bytes: 5 },
+};
+
+test("messages are read as they were written", () => {
+  assert.deepEqual(parseHostMessage(JSON.stringify(OPENED)), OPENED);
+  const dying = { type: "dying", message: "m" };
+  assert.deepEqual(parseHostMessage(JSON.stringify(dying)), dying);
+});
+
+test("a message with any field missing or of another type is none", () => {
+  const paths = [
+    ["type"],
+    ["info"],
+    ["kept"],
+    ...["geometry", "discards"].map((field) => ["info", field]),
+    ...Object.keys(OPENED.info.geometry).map((field) => ["info", "geometry", field]),
+    ...["name", "fd", "bytes"].map((field) => ["kept", "0", field]),
+    ["code", "fd"],
+    ["code", "bytes"],
+  ];
+  for (const path of paths) {
+    for (const rubbish of [undefined, null, -1, 1.5, {}, [[]]]) {
+      const message = structuredClone(OPENED) as unknown as Record<string, unknown>;
+      let parent = message;
+      for (const step of path.slice(0, -1)) parent = parent[step] as Record<string, unknown>;
+      parent[path.at(-1) as string] = rubbish;
+      assert.equal(parseHostMessage(JSON.stringify(message)), undefined, `${path.join(".")} = ${rubbish}`);
+    }
+  }
+});
+
+test("no line whatever makes the parser throw", () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.string(), fc.json()), (line) => {
+      parseHostMessage(line);
+    }),
+  );
+});
+
+test("lines are found wherever the chunks are cut", () => {
+  const text = Buffer.from("one\nzwölf\n\nrest");
+  for (let cut = 0; cut <= text.length; cut++) {
+    const splitter = new LineSplitter(10);
+    const lines = [...(splitter.push(text.subarray(0, cut)) ?? []), ...(splitter.push(text.subarray(cut)) ?? [])];
+    assert.deepEqual(lines, ["one", "zwölf", ""]);
+  }
+});
+
+test("a line that is too long ends the reading, complete or not", () => {
+  assert.equal(new LineSplitter(3).push(Buffer.from("four\n")), undefined);
+  assert.equal(new LineSplitter(3).push(Buffer.from("four")), undefined);
+  assert.deepEqual(new LineSplitter(4).push(Buffer.from("four\n")), ["four"]);
+});

@@ -1,0 +1,158 @@
+import type { DriverInfo } from "../shadow/ports.ts";
+import { isBlockSize } from "./opening.ts";
+
+/** Descriptors that a driver host inherits, after its stdio. Those of regions it is to keep follow the last. */
+export const CONTROL_FD = 3;
+export const DOORBELL_FD = 4;
+export const BOOT_FD = 5;
+export const CODE_FD = 6;
+export const WRITES_FD = 7;
+export const READS_FD = 8;
+export const FRONT_RING_FD = 9;
+export const HOST_RING_FD = 10;
+export const FIRST_KEPT_FD = 11;
+
+/** Bytes of one message. */
+export const MAX_CONTROL_LINE_BYTES = 65536;
+/** Regions that a driver may keep, and what they may come to. They are sparse: only what is touched takes memory. */
+export const MAX_KEPT_REGIONS = 32;
+export const MAX_KEPT_BYTES = 2 ** 42;
+export const MAX_KEPT_NAME_CHARS = 256;
+/** Bytes of JavaScript that one host may leave for the next. */
+export const MAX_CODE_BYTES = 16 << 20;
+
+/** What a host reads from BOOT_FD, as JSON. */
+export interface BootParameters {
+  readonly epoch: number;
+  readonly module: string;
+  readonly options: Readonly<Record<string, string>>;
+  readonly name: string;
+  /** The process that must be the host's parent. */
+  readonly parent: number;
+  /** URL of the host's main module. */
+  readonly main: string;
+  /** Path of the foreign-function library's binary; "" has the library look for it. */
+  readonly foreign: string;
+  /** Bytes in CODE_FD. */
+  readonly codeBytes: number;
+  readonly writeBytes: number;
+  readonly readBytes: number;
+  readonly depth: number;
+  /** Regions kept by earlier incarnations, in the order of their descriptors. */
+  readonly kept: readonly { readonly name: string; readonly bytes: number }[];
+}
+
+/** A sealed memory file that a host has made, by its descriptor there. */
+export interface MadeFile {
+  readonly fd: number;
+  readonly bytes: number;
+}
+
+/** From the host to the front: JSON, a line each. */
+export type HostMessage =
+  | {
+      readonly type: "opened";
+      readonly info: DriverInfo;
+      readonly kept: readonly (MadeFile & { readonly name: string })[];
+      /** JavaScript for the next host, if it differs from what this one was given. */
+      readonly code: MadeFile | undefined;
+    }
+  | { readonly type: "openFailed"; readonly message: string }
+  /** The last words of a host that ends itself. */
+  | { readonly type: "dying"; readonly message: string };
+
+/** From the front to the host: `taken`: the front has its own descriptors of what the host made. */
+export type FrontMessage = { readonly type: "taken" } | { readonly type: "close" };
+
+/** Cuts a stream into lines. */
+export class LineSplitter {
+  readonly #limitBytes: number;
+  #rest: Buffer = Buffer.alloc(0);
+
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes;
+  }
+
+  /** The lines that `chunk` (borrowed) completes; undefined once one is too long. */
+  push(chunk: Uint8Array): string[] | undefined {
+    let bytes = this.#rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([this.#rest, chunk]);
+    const lines: string[] = [];
+    for (;;) {
+      const end = bytes.indexOf(10);
+      if ((end < 0 ? bytes.length : end) > this.#limitBytes) return undefined;
+      if (end < 0) break;
+      lines.push(bytes.toString("utf8", 0, end));
+      bytes = bytes.subarray(end + 1);
+    }
+    this.#rest = bytes;
+    return lines;
+  }
+}
+
+/** A line of a host, which may be faulty: undefined where it is no message. */
+export function parseHostMessage(line: string): HostMessage | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+  if (!isRecord(value)) return undefined;
+  switch (value.type) {
+    case "opened": {
+      const info = parseInfo(value.info);
+      const kept = parseKept(value.kept);
+      const code = value.code === undefined ? undefined : parseFile(value.code);
+      if (info === undefined || kept === undefined) return undefined;
+      if (code === undefined && value.code !== undefined) return undefined;
+      return { type: "opened", info, kept, code };
+    }
+    case "openFailed":
+    case "dying":
+      return typeof value.message === "string" ? { type: value.type, message: value.message } : undefined;
+    default:
+      return undefined;
+  }
+}
+
+function parseInfo(value: unknown): DriverInfo | undefined {
+  if (!isRecord(value) || !isRecord(value.geometry) || typeof value.discards !== "boolean") return undefined;
+  const { size, blockSize, readOnly, fua, trim, zero, extents } = value.geometry;
+  if (typeof blockSize !== "number" || !isBlockSize(blockSize)) return undefined;
+  if (typeof size !== "number" || !isBytes(size) || size % blockSize !== 0) return undefined;
+  if (typeof readOnly !== "boolean" || typeof fua !== "boolean" || typeof trim !== "boolean") return undefined;
+  if (typeof zero !== "boolean" || typeof extents !== "boolean") return undefined;
+  if (value.identity !== undefined && typeof value.identity !== "string") return undefined;
+  return {
+    geometry: { size, blockSize, readOnly, fua, trim, zero, extents },
+    identity: value.identity,
+    discards: value.discards,
+  };
+}
+
+function parseKept(value: unknown): (MadeFile & { name: string })[] | undefined {
+  if (!Array.isArray(value) || value.length > MAX_KEPT_REGIONS) return undefined;
+  const kept: (MadeFile & { name: string })[] = [];
+  for (const entry of value as unknown[]) {
+    const file = parseFile(entry);
+    if (file === undefined || !isRecord(entry) || typeof entry.name !== "string") return undefined;
+    if (entry.name.length > MAX_KEPT_NAME_CHARS) return undefined;
+    kept.push({ ...file, name: entry.name });
+  }
+  return kept;
+}
+
+function parseFile(value: unknown): MadeFile | undefined {
+  if (!isRecord(value) || typeof value.fd !== "number" || typeof value.bytes !== "number") return undefined;
+  return isBytes(value.bytes) && Number.isInteger(value.fd) && value.fd > 2
+    ? { fd: value.fd, bytes: value.bytes }
+    : undefined;
+}
+
+function isBytes(value: number): boolean {
+  return Number.isSafeInteger(value) && value > 0;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,3 @@
+import { linkCompliance } from "./testing/compliance.ts";
+
+linkCompliance("inline");

@@ -1,0 +1,217 @@
+import { registerHooks } from "node:module";
+import type { IncarnationEvents, Incarnations, Link, Operation } from "../shadow/ports.ts";
+import { MAX_KEPT_BYTES, MAX_KEPT_REGIONS } from "./control.ts";
+import { Executor } from "./executor.ts";
+import { type DriverSource, type Opened, oneLine, openDriver } from "./opening.ts";
+import { RING_DEPTH } from "./ring.ts";
+import type { Arenas } from "./shared-arenas.ts";
+
+export interface InlineIncarnationsOptions {
+  readonly driver: DriverSource;
+  readonly memory: Arenas;
+  readonly events: IncarnationEvents;
+  /** A line that the driver logged. What it prints goes where the front's own output goes. */
+  readonly output: (line: string) => void;
+  readonly depth?: number;
+}
+
+/**
+ * Runs the driver in the front's own process: the shortest way to it, and no protection. A driver that was given up
+ * runs on in the background (no P4) and can harm the front (no P5); only what it completes is not heard any more.
+ */
+export class InlineIncarnations implements Incarnations {
+  readonly #options: InlineIncarnationsOptions;
+  readonly #living = new Map<number, InlineIncarnation>();
+  readonly #kept = new Map<string, Uint8Array>();
+
+  constructor(options: InlineIncarnationsOptions) {
+    this.#options = options;
+    resolvePackageForAll();
+  }
+
+  start(epoch: number): void {
+    const incarnation = new InlineIncarnation(epoch, this.#options, this.#kept, (how) => {
+      this.#living.delete(epoch);
+      this.#options.events.exited(epoch, how);
+    });
+    this.#living.set(epoch, incarnation);
+    incarnation.open();
+  }
+
+  close(epoch: number): void {
+    this.#living.get(epoch)?.close();
+  }
+
+  kill(epoch: number): void {
+    this.#living.get(epoch)?.kill();
+  }
+
+  /** It lives in this process. */
+  pid(epoch: number): number | undefined {
+    return this.#living.has(epoch) ? process.pid : undefined;
+  }
+
+  dispose(): void {
+    this.#kept.clear();
+  }
+}
+
+interface Submission {
+  readonly tag: number;
+  readonly operation: Operation;
+  readonly flags: number;
+  readonly offset: number;
+  readonly length: number;
+  readonly address: number;
+}
+
+class InlineIncarnation implements Link {
+  readonly epoch: number;
+  readonly depth: number;
+  readonly #options: InlineIncarnationsOptions;
+  readonly #kept: Map<string, Uint8Array>;
+  readonly #exited: (how: string) => void;
+  readonly #closing = new AbortController();
+  #executor: Executor | undefined;
+  #opened: Opened | undefined;
+  #submitted: Submission[] = [];
+  #kicked = false;
+  /** Completions are being delivered; the batch ends when this does. */
+  #batch = false;
+  #over = false;
+
+  constructor(
+    epoch: number,
+    options: InlineIncarnationsOptions,
+    kept: Map<string, Uint8Array>,
+    exited: (how: string) => void,
+  ) {
+    this.epoch = epoch;
+    this.depth = options.depth ?? RING_DEPTH;
+    this.#options = options;
+    this.#kept = kept;
+    this.#exited = exited;
+  }
+
+  open(): void {
+    const fresh = new Map<string, Uint8Array>();
+    let opening = true;
+    const context = {
+      epoch: this.epoch,
+      signal: this.#closing.signal,
+      log: (message: string) => this.#options.output(oneLine(message)),
+      keep: (name: string, bytes: number) => {
+        if (!opening) throw invalid(`Cannot keep ${name}: open has ended, a call from inside it was wanted`);
+        return this.#keep(fresh, name, bytes);
+      },
+    };
+    openDriver(this.#options.driver, context).then(
+      (opened) => {
+        opening = false;
+        if (this.#over) return;
+        for (const [name, memory] of fresh) this.#kept.set(name, memory);
+        this.#opened = opened;
+        const { writes, reads } = this.#options.memory;
+        const { blockSize } = opened.info.geometry;
+        this.#executor = new Executor(opened.device, blockSize, writes.memory, reads.memory, (tag, errno, count) =>
+          this.#complete(tag, errno, count),
+        );
+        this.#options.events.opened(this.epoch, opened.info, this);
+      },
+      (error: unknown) => {
+        opening = false;
+        if (this.#over) return;
+        this.#options.events.openFailed(this.epoch, oneLine(error));
+        this.#end("exit code 1");
+      },
+    );
+  }
+
+  submit(tag: number, operation: Operation, flags: number, offset: number, length: number, address: number): void {
+    this.#submitted.push({ tag, operation, flags, offset, length, address });
+  }
+
+  kick(): void {
+    if (this.#kicked || this.#submitted.length === 0) return;
+    this.#kicked = true;
+    // The core is never called back from inside its own call.
+    queueMicrotask(() => this.#execute());
+  }
+
+  close(): void {
+    if (this.#closing.signal.aborted) return;
+    this.#closing.abort();
+    this.#closeDriver().then(
+      () => this.#end("exit code 0"),
+      (error: unknown) => this.#end(`exit code 1: close failed: ${oneLine(error)}`),
+    );
+  }
+
+  kill(): void {
+    this.#end("killed by SIGKILL");
+  }
+
+  async #closeDriver(): Promise<void> {
+    this.#execute();
+    await this.#executor?.drained();
+    if (!this.#over) await this.#opened?.device.close?.();
+  }
+
+  #execute(): void {
+    this.#kicked = false;
+    const executor = this.#executor;
+    if (this.#over || executor === undefined || this.#submitted.length === 0) return;
+    const submitted = this.#submitted;
+    this.#submitted = [];
+    this.#batch = true;
+    for (const { tag, operation, flags, offset, length, address } of submitted)
+      executor.execute(tag, operation, flags, offset, length, address);
+    this.#batch = false;
+    if (!this.#over) this.#options.events.settled(this.epoch);
+  }
+
+  #complete(tag: number, errno: number, count: number): void {
+    if (this.#over) return;
+    this.#options.events.completed(this.epoch, tag, errno, count);
+    if (!this.#batch && !this.#over) this.#options.events.settled(this.epoch);
+  }
+
+  #keep(fresh: Map<string, Uint8Array>, name: string, bytes: number): Uint8Array {
+    const known = this.#kept.get(name) ?? fresh.get(name);
+    if (known !== undefined) {
+      if (known.byteLength === bytes) return known;
+      throw invalid(`Cannot keep ${name}: there are ${known.byteLength} bytes of it, ${bytes} were wanted`);
+    }
+    if (!Number.isSafeInteger(bytes) || bytes <= 0 || bytes > MAX_KEPT_BYTES)
+      throw invalid(`Cannot keep ${name}: ${bytes} bytes, a positive number was wanted`);
+    if (this.#kept.size + fresh.size >= MAX_KEPT_REGIONS)
+      throw invalid(`Cannot keep ${name}: at most ${MAX_KEPT_REGIONS} regions may be kept`);
+    const memory = new Uint8Array(bytes);
+    fresh.set(name, memory);
+    return memory;
+  }
+
+  #end(how: string): void {
+    if (this.#over) return;
+    this.#over = true;
+    setImmediate(() => this.#exited(how));
+  }
+}
+
+let resolving = false;
+
+/** A driver may lie anywhere on the disk and still finds the package. */
+function resolvePackageForAll(): void {
+  if (resolving) return;
+  resolving = true;
+  registerHooks({
+    resolve: (specifier, context, next) =>
+      specifier === "skink" || specifier.startsWith("skink/")
+        ? next(specifier, { ...context, parentURL: import.meta.url })
+        : next(specifier, context),
+  });
+}
+
+function invalid(message: string): Error {
+  return Object.assign(new Error(message), { code: "EINVAL" });
+}

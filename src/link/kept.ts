@@ -1,0 +1,61 @@
+import { closeSync, constants, fstatSync, openSync, readlinkSync } from "node:fs";
+import { getSeals, SEALED_SIZE } from "../os/memfd.ts";
+import { MAX_KEPT_BYTES, MAX_KEPT_REGIONS, type MadeFile } from "./control.ts";
+
+/** A region of shared memory that outlives incarnations, held by its descriptor. */
+export interface KeptFile {
+  readonly name: string;
+  readonly fd: number;
+  readonly bytes: number;
+}
+
+/** The regions that the incarnations of one device have kept. */
+export class KeptRegions {
+  readonly #files = new Map<string, KeptFile>();
+
+  list(): readonly KeptFile[] {
+    return [...this.#files.values()];
+  }
+
+  /** Takes over what host `pid` has made: all of it or, with an Error, nothing. */
+  take(pid: number, made: readonly (MadeFile & { readonly name: string })[]): void {
+    const taken: KeptFile[] = [];
+    try {
+      for (const { name, fd, bytes } of made) {
+        if (this.#files.has(name)) throw new Error(`there is a region ${JSON.stringify(name)} already`);
+        taken.push({ name, bytes, fd: takeFile(pid, { fd, bytes }) });
+      }
+      const all = [...this.#files.values(), ...taken];
+      if (new Set(all.map(({ name }) => name)).size !== all.length) throw new Error("two regions have the same name");
+      if (all.length > MAX_KEPT_REGIONS) throw new Error(`there are more than ${MAX_KEPT_REGIONS} regions`);
+      if (all.reduce((sum, { bytes }) => sum + bytes, 0) > MAX_KEPT_BYTES)
+        throw new Error(`the regions have more than ${MAX_KEPT_BYTES} bytes`);
+    } catch (error) {
+      for (const { fd } of taken) closeSync(fd);
+      throw error;
+    }
+    for (const file of taken) this.#files.set(file.name, file);
+  }
+
+  close(): void {
+    for (const { fd } of this.#files.values()) closeSync(fd);
+    this.#files.clear();
+  }
+}
+
+/** Opens a memory file of another process; it must be one, with its size sealed. The caller closes the descriptor. */
+export function takeFile(pid: number, file: MadeFile): number {
+  const path = `/proc/${pid}/fd/${file.fd}`;
+  // Looked at first: merely opening a file of another kind may block, or do something.
+  if (!readlinkSync(path).startsWith("/memfd:")) throw new Error(`descriptor ${file.fd} is no memory file`);
+  const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+  try {
+    if ((getSeals(fd) & SEALED_SIZE) !== SEALED_SIZE) throw new Error(`descriptor ${file.fd} can be resized`);
+    const { size } = fstatSync(fd);
+    if (size !== file.bytes) throw new Error(`descriptor ${file.fd} has ${size} bytes, ${file.bytes} were announced`);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}

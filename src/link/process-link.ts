@@ -1,0 +1,90 @@
+import { ring as ringDoorbell } from "../os/doorbell.ts";
+import type { IncarnationEvents, Link, Operation } from "../shadow/ports.ts";
+import type { FrontRing } from "./ring.ts";
+import { Spin } from "./spin.ts";
+
+/** The link to a driver host: a pair of rings, and a doorbell for whoever sleeps. */
+export class ProcessLink implements Link {
+  readonly epoch: number;
+  readonly depth: number;
+  readonly #doorbell: number;
+  readonly #events: IncarnationEvents;
+  readonly #spin: Spin;
+  /** Undefined once the link has ended: its memory may be gone. */
+  #ring: FrontRing | undefined;
+  #rung = 0;
+
+  /** `doorbell`: a connected socket, the caller's; not used any more after `end`. */
+  constructor(epoch: number, ring: FrontRing, doorbell: number, events: IncarnationEvents) {
+    this.epoch = epoch;
+    this.depth = ring.depth;
+    this.#ring = ring;
+    this.#doorbell = doorbell;
+    this.#events = events;
+    this.#spin = new Spin(
+      () => this.drain(),
+      () => this.#ring?.sleep() ?? true,
+    );
+    ring.sleep();
+  }
+
+  submit(tag: number, operation: Operation, flags: number, offset: number, length: number, address: number): void {
+    this.#ring?.submit(tag, operation, flags, offset, length, address);
+  }
+
+  kick(): void {
+    const ring = this.#ring;
+    if (ring === undefined) return;
+    if (ring.publish()) ringDoorbell(this.#doorbell);
+    if (ring.outstanding > 0) this.#stayAwake(ring);
+  }
+
+  /** The doorbell rang `times` times. */
+  rung(times: number): void {
+    const ring = this.#ring;
+    if (ring === undefined) return;
+    this.#rung += times;
+    if (this.#rung > ring.naps) {
+      this.#break(`the doorbell rang ${this.#rung} times, at most ${ring.naps} were asked for`);
+      return;
+    }
+    ring.wake();
+    this.drain();
+    if (this.#ring !== undefined) this.#stayAwake(ring);
+  }
+
+  /** Takes the completions that have arrived. Returns whether there were any. */
+  drain(): boolean {
+    const count = this.#ring?.arrived();
+    if (count === 0) return false;
+    if (count === undefined) {
+      if (this.#ring !== undefined) this.#break("the position in the ring of completions is out of range");
+      return false;
+    }
+    for (let i = 0; i < count; i++) {
+      // What it calls may end the link.
+      const ring: FrontRing | undefined = this.#ring;
+      if (ring === undefined) return false;
+      ring.next();
+      this.#events.completed(this.epoch, ring.tag, ring.errno, ring.count);
+    }
+    this.#events.settled(this.epoch);
+    return true;
+  }
+
+  /** Nothing is taken or sent any more. */
+  end(): void {
+    this.#ring = undefined;
+    this.#spin.stop();
+  }
+
+  #stayAwake(ring: FrontRing): void {
+    ring.wake();
+    this.#spin.active(ring.outstanding > 0);
+  }
+
+  #break(what: string): void {
+    this.end();
+    this.#events.fault(this.epoch, what);
+  }
+}

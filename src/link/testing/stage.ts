@@ -1,0 +1,105 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { Payload } from "../../block/memory.ts";
+import type { Incarnations, Link } from "../../shadow/ports.ts";
+import { InlineIncarnations } from "../inline.ts";
+import type { DriverSource } from "../opening.ts";
+import { ProcessIncarnations } from "../process.ts";
+import { type Arenas, createHeapArenas, createSharedArenas } from "../shared-arenas.ts";
+import { Recorder } from "./recorder.ts";
+
+const TAG_LIMIT = 2 ** 32;
+
+/** A driver of `text` behind a link of one kind, with a recorder in the front's place. */
+export class Stage {
+  readonly folder: string;
+  readonly path: string;
+  readonly recorder = new Recorder();
+  readonly output: string[] = [];
+  readonly memory: Arenas;
+  readonly incarnations: Incarnations & { pid(epoch: number): number | undefined; dispose(): void };
+  readonly #started = new Set<number>();
+  readonly #closeMemory: () => void;
+  #tag = TAG_LIMIT - 5;
+
+  /** `text`: the module's source; `file`: its name. */
+  constructor(kind: "process" | "inline", text: string, options: Record<string, string> = {}, file = "driver.ts") {
+    this.folder = mkdtempSync(join(tmpdir(), "skink-link-"));
+    this.path = join(this.folder, file);
+    writeFileSync(this.path, text);
+    const driver: DriverSource = { module: pathToFileURL(this.path).href, options };
+    const output = (line: string) => this.output.push(line);
+    const limits = { writeBytes: 0, readBytes: 0 };
+    const events = this.recorder;
+    if (kind === "process") {
+      const memory = createSharedArenas(limits);
+      this.memory = memory;
+      this.#closeMemory = () => memory.close();
+      this.incarnations = new ProcessIncarnations({ driver, memory, events, output });
+    } else {
+      this.memory = createHeapArenas(limits);
+      this.#closeMemory = () => {};
+      this.incarnations = new InlineIncarnations({ driver, memory: this.memory, events, output });
+    }
+  }
+
+  start(epoch: number): void {
+    this.#started.add(epoch);
+    this.incarnations.start(epoch);
+  }
+
+  /** Starts an incarnation and waits until it has opened. */
+  async open(epoch: number): Promise<Link> {
+    this.start(epoch);
+    const failed = this.recorder.seen("openFailed", epoch).then(({ message }) => Promise.reject(new Error(message)));
+    const { link } = await Promise.race([this.recorder.seen("opened", epoch), failed]);
+    return link;
+  }
+
+  async write(link: Link, offset: number, data: Uint8Array): Promise<{ errno: number; count: number }> {
+    const payload = this.memory.writes.allocate(data.byteLength) as Payload;
+    payload.slots[0]?.bytes.set(data);
+    const tag = this.#nextTag();
+    link.submit(tag, "write", 0, offset, data.byteLength, payload.slots[0]?.address ?? 0);
+    link.kick();
+    const done = await this.recorder.completion(link.epoch, tag);
+    this.memory.writes.release(payload);
+    return done;
+  }
+
+  async read(link: Link, offset: number, length: number): Promise<Buffer> {
+    const payload = this.memory.reads.allocate(length) as Payload;
+    const tag = this.#nextTag();
+    link.submit(tag, "read", 0, offset, length, payload.slots[0]?.address ?? 0);
+    link.kick();
+    await this.recorder.completion(link.epoch, tag);
+    const data = Buffer.from(payload.slots[0]?.bytes.subarray(0, length) ?? []);
+    this.memory.reads.release(payload);
+    return data;
+  }
+
+  /** Kills what still lives and leaves nothing behind. */
+  async end(): Promise<void> {
+    for (const epoch of this.#started) this.incarnations.kill(epoch);
+    await Promise.all([...this.#started].map((epoch) => this.recorder.seen("exited", epoch)));
+    this.incarnations.dispose();
+    this.#closeMemory();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  #nextTag(): number {
+    this.#tag = (this.#tag + 1) % TAG_LIMIT;
+    return this.#tag;
+  }
+}
+
+/** Runs `body` on a stage, which is cleared afterwards. */
+export async function onStage(stage: Stage, body: (stage: Stage) => Promise<void>): Promise<void> {
+  try {
+    await body(stage);
+  } finally {
+    await stage.end();
+  }
+}

@@ -1,0 +1,270 @@
+import { strict as assert } from "node:assert";
+import { statSync } from "node:fs";
+import { test } from "node:test";
+import { NbdClient } from "../src/nbd/index.ts";
+import { EXAMPLES, inScene, type Scene } from "./scene.ts";
+import { type Front, serve } from "./serve.ts";
+import { until } from "./until.ts";
+
+/** Acknowledges writes, and never finishes a flush. */
+const STUCK = `
+export default {
+  open: () => ({
+    size: 1 << 20,
+    read(offset, into) { into.fill(0); },
+    write() {},
+    flush: () => new Promise(() => {}),
+  }),
+};
+`;
+const STUCK_STOP_TIMEOUT_MS = 300;
+const COUNTED_TIMEOUT_MS = 5000;
+
+test("status --json has the documented keys, and no others", () =>
+  inScene(async (scene) => {
+    const front = await serve(scene, "memory:8M", { args: ["--name", "disk"] });
+    await front.killDriver();
+    const { devices, ...rest } = JSON.parse(await command(scene, front, "status", "--json"));
+    assert.deepEqual(rest, {});
+    assert.equal(devices.length, 1);
+    const [{ recoveries, counters, shadow, driver, ...device }] = devices;
+    assert.deepEqual(Object.keys(device).sort(), ["epoch", "name", "restarts", "size", "state", "uri"]);
+    assert.deepEqual(Object.keys(shadow).sort(), ["bytes", "limitBytes", "pieces"]);
+    assert.deepEqual(Object.keys(driver).sort(), ["kind", "pid"]);
+    const times = ["detectMs", "openMs", "replayMs", "totalMs"];
+    assert.deepEqual(Object.keys(recoveries[0]).sort(), [...times, "epoch", "reason"].sort());
+    for (const key of times) assert.ok(recoveries[0][key] >= 0, key);
+    assert.equal(device.name, "disk");
+    assert.equal(device.uri, front.uri);
+    assert.equal(device.size, 8 << 20);
+    assert.equal(device.state, "live");
+    assert.equal(device.restarts, 1);
+    assert.equal(device.epoch, recoveries[0].epoch);
+    assert.match(recoveries[0].reason, /SIGKILL/);
+    assert.equal(driver.kind, "memory");
+    assert.equal(counters.errors, 0);
+    await front.stop();
+  }));
+
+test("status says for people what every device is doing", () =>
+  inScene(async (scene) => {
+    const front = await serve(scene, "memory:8M", { args: ["--name", "disk"] });
+    const text = await command(scene, front, "status");
+    assert.match(text, /disk/);
+    assert.match(text, /live/);
+    assert.match(text, /8M/);
+    await front.stop();
+  }));
+
+test("kill costs an incarnation and nothing else", () =>
+  inScene(async (scene) => {
+    const front = await serve(scene, `${EXAMPLES}/volatile.ts?size=8M`);
+    const client = await NbdClient.connect(front.uri);
+    await client.write(4096, data(1));
+    const before = await front.device();
+    await command(scene, front, "kill", front.name);
+    assert.deepEqual(await client.read(4096, 4096), data(1));
+    const after = await front.until("live", before.epoch);
+    assert.equal(after.restarts, before.restarts + 1);
+    assert.equal(after.counters.replayedPieces, 1);
+    await client.close();
+    await front.stop();
+  }));
+
+test("restart is a planned one: the next epoch, with nothing to replay and nothing lost", () =>
+  inScene(async (scene) => {
+    const front = await serve(scene, `${EXAMPLES}/volatile.ts?size=8M`);
+    const client = await NbdClient.connect(front.uri);
+    await client.write(0, data(2));
+    const before = await front.device();
+    await command(scene, front, "restart", front.name);
+    assert.deepEqual(await client.read(0, 4096), data(2));
+    const after = await front.until("live", before.epoch);
+    assert.equal(after.epoch, before.epoch + 1);
+    assert.equal(after.counters.replayedPieces, 0);
+    assert.notEqual(after.driver.pid, before.driver.pid);
+    await client.close();
+    await front.stop();
+  }));
+
+test("stop ends the front well, with everything durable", () =>
+  inScene(async (scene) => {
+    const front = await serve(scene, `${EXAMPLES}/volatile.ts?size=8M&path=${scene.path("disk.img")}`);
+    const client = await NbdClient.connect(front.uri);
+    await client.write(8192, data(3));
+    await command(scene, front, "stop");
+    assert.equal((await front.ended).code, 0);
+    assert.deepEqual(await scene.leftovers(), []);
+    client.destroy();
+
+    const next = await serve(scene, `file:${scene.path("disk.img")}`);
+    const reader = await NbdClient.connect(next.uri);
+    assert.deepEqual(await reader.read(8192, 4096), data(3));
+    await reader.close();
+    await next.stop();
+  }));
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  test(`${signal} lets what is in flight end, and then stops`, () =>
+    inScene(async (scene) => {
+      const front = await serve(scene, "null:8M?latency=500ms");
+      const client = await NbdClient.connect(front.uri);
+      const writing = client.write(0, data(4));
+      const reading = client.read(0, 4096);
+      // Whoever has been answered after them has shown that they are in.
+      await until("the requests to be in flight", COUNTED_TIMEOUT_MS, async () => {
+        const { counters } = await front.device();
+        return counters.writes + counters.reads === 2 ? true : undefined;
+      });
+      const ended = front.end(signal);
+      await writing;
+      await reading;
+      assert.equal((await ended).code, 0);
+      client.destroy();
+    }));
+}
+
+test("a driver that is stuck at the stop is killed, and the exit says what was not released", () =>
+  inScene(async (scene) => {
+    scene.write("stuck.ts", STUCK);
+    const front = await serveYaml(
+      scene,
+      `
+devices:
+  - name: disk
+    spec: ./stuck.ts
+    policy: { stopTimeoutMs: ${STUCK_STOP_TIMEOUT_MS} }
+`,
+    );
+    const client = await NbdClient.connect(front.uri);
+    await client.write(0, data(5));
+    const stop = await scene.skink("stop", "--control", front.control);
+    assert.equal(stop.code, 1, stop.stdout);
+    assert.match(stop.stderr, /disk/);
+    assert.match(stop.stderr, /1 acknowledged piece/);
+    const { code, stderr } = await front.ended;
+    assert.equal(code, 1);
+    assert.match(stderr, /disk.*1 acknowledged piece/);
+    assert.deepEqual(await scene.leftovers(), []);
+    client.destroy();
+  }));
+
+test("a configuration serves several devices, each with a driver of its own", () =>
+  inScene(async (scene) => {
+    const yaml = `
+devices:
+  - name: one
+    spec: memory:1M
+  - name: two
+    driver: file
+    options: { path: two.img, size: 2M }
+  - name: three
+    spec: memory:3M
+    link: inline
+`;
+    const front = await serveYaml(scene, yaml, 3);
+    const names = ["one", "two", "three"];
+    assert.deepEqual(
+      front.ready.map(({ name }) => name),
+      names,
+    );
+    const clients = await Promise.all(front.ready.map(({ uri }) => NbdClient.connect(uri)));
+    for (const [index, client] of clients.entries()) {
+      assert.equal(client.size, (index + 1) << 20);
+      await client.write(0, data(index + 1));
+    }
+    await command(scene, front, "kill", "two");
+    for (const [index, client] of clients.entries()) assert.deepEqual(await client.read(0, 4096), data(index + 1));
+    const { devices } = await front.status();
+    assert.deepEqual(
+      devices.map(({ name, restarts }) => [name, restarts]),
+      [
+        ["one", 0],
+        ["two", 1],
+        ["three", 0],
+      ],
+    );
+    await Promise.all(clients.map((client) => client.close()));
+    await front.stop();
+  }));
+
+test("the control socket is for its user alone", () =>
+  inScene(async (scene) => {
+    const front = await serve(scene, "memory:1M");
+    assert.equal(statSync(front.control).mode & 0o777, 0o600);
+    await front.stop();
+  }));
+
+test("commands without --control find the only front there is", () =>
+  inScene(async (scene) => {
+    const child = scene.skink("serve", "memory:1M", "--name", "alone");
+    const status = await until("the front to be found", COUNTED_TIMEOUT_MS, async () => {
+      const { code, stdout } = await scene.skink("status", "--json");
+      return code === 0 && stdout.includes('"live"') ? JSON.parse(stdout) : undefined;
+    });
+    assert.equal(status.devices[0].name, "alone");
+    assert.equal((await scene.skink("stop")).code, 0);
+    assert.equal((await child).code, 0);
+    assert.deepEqual(await scene.leftovers(), []);
+  }));
+
+test("--read-only refuses writes", () =>
+  inScene(async (scene) => {
+    const front = await serve(scene, "memory:1M", { args: ["--read-only"] });
+    const client = await NbdClient.connect(front.uri);
+    assert.equal(client.readOnly, true);
+    await assert.rejects(client.write(0, data(6)), { code: "EPERM" });
+    assert.deepEqual(await client.read(0, 4096), new Uint8Array(4096));
+    await client.close();
+    await front.stop();
+  }));
+
+test("--port serves TCP, on the loopback interface", () =>
+  inScene(async (scene) => {
+    const front = await serve(scene, "memory:1M", { args: ["--port", "0", "--name", "disk"], ownListener: true });
+    assert.match(front.uri, /^nbd:\/\/127\.0\.0\.1:[1-9]\d*\/disk$/);
+    const client = await NbdClient.connect(front.uri);
+    await client.write(0, data(7));
+    assert.deepEqual(await client.read(0, 4096), data(7));
+    await client.close();
+    await front.stop();
+  }));
+
+test("--link inline serves from the front's own process", () =>
+  inScene(async (scene) => {
+    const front = await serve(scene, "memory:1M", { args: ["--link", "inline"] });
+    assert.equal((await front.device()).driver.pid, null);
+    const client = await NbdClient.connect(front.uri);
+    await client.write(0, data(8));
+    assert.deepEqual(await client.read(0, 4096), data(8));
+    await client.close();
+    await front.stop();
+  }));
+
+test("what a driver prints goes to the log, and not to stdout", () =>
+  inScene(async (scene) => {
+    const source = `
+console.log("printed by the driver");
+process.stderr.write("and this, too\\n");
+export default { open: (options, context) => (context.log("logged"), { size: 4096, read() {} }) };
+`;
+    const front = await serve(scene, scene.write("talks.ts", source));
+    const { stdout, stderr } = await front.stop();
+    assert.doesNotMatch(stdout, /driver|too/);
+    for (const said of [/printed by the driver/, /and this, too/, /logged/]) assert.match(stderr, said);
+  }));
+
+/** Runs a command on a front, which has to go well. Returns what it prints. */
+async function command(scene: Scene, front: Front, name: string, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await scene.skink(name, ...args, "--control", front.control);
+  assert.equal(code, 0, `${name} ended with ${code}: ${stderr}`);
+  return stdout;
+}
+
+function serveYaml(scene: Scene, yaml: string, devices = 1): Promise<Front> {
+  return serve(scene, scene.write("skink.yaml", yaml), { devices });
+}
+
+function data(fill: number): Uint8Array {
+  return new Uint8Array(4096).fill(fill);
+}

@@ -1,0 +1,35 @@
+import { strict as assert } from "node:assert";
+import { randomFillSync } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { Killer } from "./killer.ts";
+import { peer } from "./peers.ts";
+import { EXAMPLES, inScene } from "./scene.ts";
+import { serve } from "./serve.ts";
+
+const IMAGE_BYTES = 48 << 20;
+/** Where the image is a hole: zeroes have to arrive as well, over what was there before. */
+const HOLE = { start: 16 << 20, end: 20 << 20 };
+const WANTED_KILLS = 20;
+/** Time enough for a flush of the whole image: a disk that never lives that long can't ever finish one. */
+const KILL_AFTER_LIVE_MS = 100;
+
+test("nbdcopy brings an image in and out unchanged while drivers are killed", { skip: peer("nbdcopy") }, () =>
+  inScene(async (scene) => {
+    const front = await serve(scene, `${EXAMPLES}/volatile.ts?size=${IMAGE_BYTES}`);
+    const image = Buffer.alloc(IMAGE_BYTES);
+    const killer = new Killer(front, KILL_AFTER_LIVE_MS);
+    do {
+      randomFillSync(image);
+      image.fill(0, HOLE.start, HOLE.end);
+      const from = scene.write("in.img", image);
+      await scene.need("nbdcopy", ["--flush", from, front.uri]);
+      await scene.need("nbdcopy", [front.uri, scene.path("out.img")]);
+      assert.ok(image.equals(readFileSync(scene.path("out.img"))), "the copy differs from the image");
+    } while (killer.kills < WANTED_KILLS);
+    await killer.stop();
+
+    assert.equal((await front.device()).counters.errors, 0);
+    await front.stop();
+  }),
+);

@@ -1,0 +1,147 @@
+import { strict as assert } from "node:assert";
+import type { ChildProcess } from "node:child_process";
+import { askFront } from "../src/front/control-client.ts";
+import type { DeviceStatus, FrontStatus } from "../src/front/status.ts";
+import { type Ended, ended, type Scene, SKINK } from "./scene.ts";
+import { until, within } from "./until.ts";
+
+const READY_TIMEOUT_MS = 20_000;
+const STOP_TIMEOUT_MS = 20_000;
+const LIVE_TIMEOUT_MS = 20_000;
+
+export interface ServeOptions {
+  /** More arguments of `serve`. */
+  readonly args?: readonly string[];
+  /** How many devices will be ready. 1 if left out. */
+  readonly devices?: number;
+  /** Tells fronts of one scene apart. */
+  readonly tag?: string;
+  /** Clients come by --port or by what `args` or the configuration say, not by a socket of the scene. */
+  readonly ownListener?: boolean;
+}
+
+/** Starts `skink serve SPEC` and waits until it says that all its devices are ready. It ends with the scene. */
+export async function serve(scene: Scene, spec: string, options: ServeOptions = {}): Promise<Front> {
+  const tag = options.tag ?? "";
+  const control = scene.path(`control${tag}`);
+  const listener = options.ownListener ? [] : ["--socket", scene.path(`nbd${tag}`)];
+  const args = ["serve", spec, ...listener, "--control", control, ...(options.args ?? [])];
+  const child = scene.spawn(process.execPath, [SKINK, ...args]);
+  const front = new Front(child, control);
+  scene.defer(() => front.end("SIGTERM"));
+  const devices = options.devices ?? 1;
+  await until(`${devices} devices to be ready`, READY_TIMEOUT_MS, () => {
+    if (front.hasEnded) throw new Error(`serve ${spec} ended instead of being ready: ${front.stderr}`);
+    return front.ready.length >= devices ? true : undefined;
+  });
+  return front;
+}
+
+export interface Ready {
+  readonly name: string;
+  readonly uri: string;
+}
+
+/** A running `skink serve`. */
+export class Front {
+  readonly control: string;
+  /** How it ended, once it has. */
+  readonly ended: Promise<Ended>;
+  readonly #child: ChildProcess;
+  #stdout = "";
+  #stderr = "";
+
+  constructor(child: ChildProcess, control: string) {
+    this.#child = child;
+    this.control = control;
+    this.ended = ended(child);
+    child.stdout?.on("data", (text: string) => {
+      this.#stdout += text;
+    });
+    child.stderr?.on("data", (text: string) => {
+      this.#stderr += text;
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid as number;
+  }
+
+  get hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  /** What it has said so far. */
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  get stdout(): string {
+    return this.#stdout;
+  }
+
+  /** What its `ready NAME URI` lines say. */
+  get ready(): Ready[] {
+    const lines = this.#stdout.split("\n").slice(0, -1);
+    return lines.map((line) => {
+      const [, name, uri] = /^ready (\S+) (\S+)$/.exec(line) ?? [];
+      assert.ok(name !== undefined && uri !== undefined, `serve printed ${JSON.stringify(line)}`);
+      return { name, uri };
+    });
+  }
+
+  /** Of its first device. */
+  get uri(): string {
+    return (this.ready[0] as Ready).uri;
+  }
+
+  get name(): string {
+    return (this.ready[0] as Ready).name;
+  }
+
+  status(): Promise<FrontStatus> {
+    return askFront(this.control, { command: "status" });
+  }
+
+  /** The state of its device called `name`; of its first one if left out. */
+  async device(name = this.name): Promise<DeviceStatus> {
+    const { devices } = await this.status();
+    const found = devices.find((device) => device.name === name);
+    assert.ok(found !== undefined, `there is no device ${name}`);
+    return found;
+  }
+
+  /** Waits for a state. `after`: of a later incarnation than that. */
+  until(state: DeviceStatus["state"], after = 0): Promise<DeviceStatus> {
+    return until(`state ${state} after epoch ${after}`, LIVE_TIMEOUT_MS, async () => {
+      const device = await this.device();
+      return device.state === state && device.epoch > after ? device : undefined;
+    });
+  }
+
+  /** Ends the driver by SIGKILL, and waits for the next incarnation to be live. */
+  async killDriver(): Promise<DeviceStatus> {
+    const { epoch, driver } = await this.until("live");
+    assert.ok(driver.pid !== null, "the driver has no process");
+    process.kill(driver.pid, "SIGKILL");
+    return await this.until("live", epoch);
+  }
+
+  /** Ends it by a signal, if it still runs; by SIGKILL, if that doesn't help. */
+  async end(signal: NodeJS.Signals): Promise<Ended> {
+    if (!this.hasEnded) this.#child.kill(signal);
+    try {
+      return await within(`the front to end by ${signal}`, STOP_TIMEOUT_MS, this.ended);
+    } catch (error) {
+      this.#child.kill("SIGKILL");
+      throw error;
+    }
+  }
+
+  /** Stops it, which has to go well: everything durable, everything closed. */
+  async stop(): Promise<Ended> {
+    const outcome = await this.end("SIGTERM");
+    assert.equal(outcome.code, 0, `stop ended with ${outcome.code ?? outcome.signal}: ${outcome.stderr}`);
+    return outcome;
+  }
+}
