@@ -42,6 +42,10 @@ test("a stop makes durable what a volatile disk held back", () =>
 
 test("what was flushed is on the medium when front and driver are killed together", () =>
   inScene(async (scene) => {
+    // A front that is killed can't remove its sockets; the next one replaces them.
+    scene.defer(() => {
+      for (const name of ["control", "nbd"]) rmSync(scene.path(name), { force: true });
+    });
     for (let round = 0; round < POWER_CUTS; round++) {
       await withSeed("a power cut", async (seed) => {
         const file = scene.path(`disk-${round}.img`);
@@ -56,8 +60,6 @@ test("what was flushed is on the medium when front and driver are killed togethe
         load.checkMedium(Uint8Array.from(readFileSync(file)));
       });
     }
-    // A front that is killed can't remove its sockets; the next one would replace them.
-    for (const name of ["control", "nbd"]) rmSync(scene.path(name));
   }));
 
 /** Kills the drivers of a disk under load, and checks all of it. */

@@ -1,6 +1,7 @@
 import { NbdClient } from "../src/nbd/index.ts";
 import type { Scene } from "./scene.ts";
 import { SECTOR_BYTES, SectorHistory } from "./sector-history.ts";
+import { within } from "./until.ts";
 
 export const DISK_BYTES = 4 << 20;
 const SECTORS = DISK_BYTES / SECTOR_BYTES;
@@ -9,6 +10,7 @@ const MAX_REQUEST_SECTORS = 64;
 const HOT_SECTORS = 256;
 const CLIENTS = 3;
 const REQUESTS_EACH = 6;
+const REPLY_TIMEOUT_MS = 20_000;
 
 /** A whole number, 0 ≤ n < bound. */
 export type Random = (bound: number) => number;
@@ -47,7 +49,7 @@ export class Load {
   /** Asks nothing more, and waits for what is in flight. Rejects where a request has failed, or was wrong. */
   async stop(): Promise<void> {
     this.#isOver = true;
-    await Promise.all(this.#lanes);
+    await within("the replies to what is in flight", REPLY_TIMEOUT_MS, Promise.all(this.#lanes));
     if (this.#failure !== undefined) throw this.#failure;
   }
 

@@ -8,6 +8,8 @@ import { until, within } from "./until.ts";
 const READY_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 20_000;
 const LIVE_TIMEOUT_MS = 20_000;
+/** A front answers from its event loop, which nothing may hold up. */
+const STATUS_TIMEOUT_MS = 10_000;
 
 export interface ServeOptions {
   /** More arguments of `serve`. */
@@ -100,7 +102,7 @@ export class Front {
   }
 
   status(): Promise<FrontStatus> {
-    return askFront(this.control, { command: "status" });
+    return within("the status", STATUS_TIMEOUT_MS, askFront(this.control, { command: "status" }));
   }
 
   /** The state of its device called `name`; of its first one if left out. */

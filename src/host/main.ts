@@ -17,6 +17,7 @@ import {
 import { Executor } from "../link/executor.ts";
 import { type Opened, oneLine, openDriver } from "../link/opening.ts";
 import { HostRing, ringBytes } from "../link/ring.ts";
+import { exitNow } from "../os/exit.ts";
 import { createMemfd } from "../os/memfd.ts";
 import { mapShared } from "../os/mmap.ts";
 import { dieWithParent } from "../os/parent-death.ts";
@@ -30,7 +31,9 @@ const SIGKILL = 9;
  * `newCode`: the JavaScript for the next host, if it differs from what this one was given.
  */
 export async function run(boot: BootParameters, newCode: () => string | undefined): Promise<void> {
-  if (dieWithParent(SIGKILL) !== boot.parent) process.exit(1);
+  if (dieWithParent(SIGKILL) !== boot.parent) exitNow(1);
+  // A driver that ends its process does so, too.
+  process.on("exit", exitNow);
   process.title = `skink-host ${boot.name}`;
   process.on("uncaughtException", (error) => die(`uncaught exception: ${oneLine(error)}`));
   process.on("unhandledRejection", (reason) => die(`unhandled rejection: ${oneLine(reason)}`));
@@ -48,7 +51,7 @@ export async function run(boot: BootParameters, newCode: () => string | undefine
   const closing = new AbortController();
   const state: { made: readonly MadeFile[]; end: () => Promise<void> } = {
     made: [],
-    end: async () => process.exit(0),
+    end: async () => exitNow(0),
   };
 
   listenToFront((message) => {
@@ -71,7 +74,7 @@ export async function run(boot: BootParameters, newCode: () => string | undefine
     });
   } catch (error) {
     say({ type: "openFailed", message: oneLine(error) });
-    process.exit(1);
+    exitNow(1);
   }
   const kept = keeper.end();
   const code = makeFile("skink-code", newCode());
@@ -82,7 +85,7 @@ export async function run(boot: BootParameters, newCode: () => string | undefine
   state.end = async () => {
     await loop.drained();
     await device.close?.();
-    process.exit(0);
+    exitNow(0);
   };
   say({ type: "opened", info, kept, code });
   loop.start();
@@ -108,7 +111,7 @@ function die(message: string): void {
       // Nobody listens; the exit code tells.
     }
   }
-  process.exit(1);
+  exitNow(1);
 }
 
 function listenToFront(hear: (message: FrontMessage) => void): void {
@@ -118,8 +121,8 @@ function listenToFront(hear: (message: FrontMessage) => void): void {
     for (const line of lines.push(chunk) ?? []) hear(JSON.parse(line) as FrontMessage);
   });
   // Without a front there is nothing to do any more.
-  socket.on("error", () => process.exit(1));
-  socket.on("close", () => process.exit(1));
+  socket.on("error", () => exitNow(1));
+  socket.on("close", () => exitNow(1));
 }
 
 function mapAndClose(fd: number, bytes: number, access: "read" | "write"): ArrayBuffer {

@@ -106,7 +106,7 @@ export class Executor {
   }
 }
 
-/** The views of an arena that were handed out last, one for each page where one begins. */
+/** The views of an arena that were handed out last: of those that begin with a page, one for each. */
 class Views {
   readonly #memory: Uint8Array;
   readonly #cache: (Uint8Array | undefined)[];
@@ -118,9 +118,11 @@ class Views {
 
   at(address: number, length: number): Uint8Array {
     const page = address >>> VIEW_SHIFT;
+    // What is left of a cut piece begins anywhere; its view must not pass for the page's.
+    if (page << VIEW_SHIFT !== address) return this.#memory.subarray(address, address + length);
     const cached = this.#cache[page];
     // One whose buffer the driver has transferred has no length any more, and is made anew, in vain.
-    if (cached !== undefined && cached.byteLength === length && page << VIEW_SHIFT === address) return cached;
+    if (cached !== undefined && cached.byteLength === length) return cached;
     const view = this.#memory.subarray(address, address + length);
     this.#cache[page] = view;
     return view;

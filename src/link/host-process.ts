@@ -1,25 +1,23 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, readFileSync, readSync, writeSync } from "node:fs";
-import { Socket } from "node:net";
-import { extname } from "node:path";
-import { createSocketPair } from "../os/doorbell.ts";
-import { addSeals, createMemfd, SEAL_FUTURE_WRITE } from "../os/memfd.ts";
-import { type Mapping, mapShared } from "../os/mmap.ts";
+import { readSync } from "node:fs";
+import type { Socket } from "node:net";
+import { ring as ringDoorbell } from "../os/doorbell.ts";
 import type { IncarnationEvents } from "../shadow/ports.ts";
+import { bootParameters, readBootCode } from "./boot-parameters.ts";
 import {
-  type BootParameters,
   type FrontMessage,
   type HostMessage,
   LineSplitter,
   MAX_CONTROL_LINE_BYTES,
   parseHostMessage,
 } from "./control.ts";
+import { listen, Parts, type Rings } from "./host-parts.ts";
 import type { KeptFile } from "./kept.ts";
 import { type DriverSource, driverName } from "./opening.ts";
 import type { DriverOutput } from "./output.ts";
 import { groupRuns, killGroup } from "./process-group.ts";
 import { ProcessLink } from "./process-link.ts";
-import { FrontRing, ringBytes } from "./ring.ts";
+import { FrontRing } from "./ring.ts";
 import type { SharedArenas } from "./shared-arenas.ts";
 
 /** Not --input-type: a driver's own worker threads inherit the flags, and would not start with that one. */
@@ -29,11 +27,6 @@ const RECEIVE_BYTES = 4096;
 const GROUP_POLL_MS = 5;
 /** How long a stream of output that somebody else still holds open is read after its host is gone. */
 const OUTPUT_GRACE_MS = 1000;
-
-// This module is TypeScript in a checkout and JavaScript in a package, and so is what it starts.
-const EXTENSION = extname(import.meta.url);
-const MAIN = new URL(`../host/main${EXTENSION}`, import.meta.url).href;
-let bootCode: string | undefined;
 
 export interface HostOrder {
   readonly epoch: number;
@@ -102,6 +95,9 @@ export class HostProcess {
       });
       this.#controlFd = parts.keep(control);
       this.#doorbellFd = parts.keep(doorbell);
+    } catch (error) {
+      parts.unmap();
+      throw error;
     } finally {
       parts.close();
     }
@@ -169,7 +165,7 @@ export class HostProcess {
     this.#state = "open";
     this.#send({ type: "taken" });
     const ring = new FrontRing(this.#rings.front.buffer, this.#rings.host.buffer, this.#order.depth);
-    this.#link = new ProcessLink(this.#order.epoch, ring, this.#doorbellFd, this.#owner.events);
+    this.#link = new ProcessLink(this.#order.epoch, ring, () => this.#wakeHost(), this.#owner.events);
     this.#owner.events.opened(this.#order.epoch, message.info, this.#link);
   }
 
@@ -218,9 +214,15 @@ export class HostProcess {
     look();
   }
 
+  #wakeHost(): void {
+    // Of a destroyed socket, the descriptor's number may be another connection's by now.
+    if (!this.#doorbell.destroyed) ringDoorbell(this.#doorbellFd);
+  }
+
   #hearRest(): void {
     const bytes = Buffer.alloc(RECEIVE_BYTES);
-    for (let heard = 0; heard <= MAX_CONTROL_LINE_BYTES; ) {
+    // A socket that is destroyed has closed its descriptor: the number may be another connection's by now.
+    for (let heard = 0; heard <= MAX_CONTROL_LINE_BYTES && !this.#control.destroyed; ) {
       let count: number;
       try {
         count = readSync(this.#controlFd, bytes);
@@ -247,99 +249,4 @@ export class HostProcess {
     }, OUTPUT_GRACE_MS).unref();
     this.#owner.exited(this.#order.epoch, how);
   }
-}
-
-interface Rings {
-  readonly front: Mapping;
-  readonly host: Mapping;
-  readonly frontFd: number;
-  readonly hostFd: number;
-}
-
-/** The descriptors of a start, which are closed once the host has them. */
-class Parts {
-  readonly #open = new Set<number>();
-
-  rings(depth: number): Rings {
-    const bytes = ringBytes(depth);
-    const frontFd = this.#add(createMemfd("skink-submissions", bytes.front));
-    const hostFd = this.#add(createMemfd("skink-completions", bytes.host));
-    const front = mapShared(frontFd, bytes.front, "write");
-    addSeals(frontFd, SEAL_FUTURE_WRITE);
-    return { front, host: mapShared(hostFd, bytes.host, "read"), frontFd, hostFd };
-  }
-
-  pair(): [number, number] {
-    const [a, b] = createSocketPair();
-    return [this.#add(a), this.#add(b)];
-  }
-
-  file(content: Uint8Array): number {
-    const fd = this.#add(createMemfd("skink-boot", content.byteLength));
-    writeSync(fd, content, 0, content.byteLength, 0);
-    return fd;
-  }
-
-  keep(fd: number): number {
-    this.#open.delete(fd);
-    return fd;
-  }
-
-  close(): void {
-    for (const fd of this.#open) closeSync(fd);
-  }
-
-  #add(fd: number): number {
-    this.#open.add(fd);
-    return fd;
-  }
-}
-
-/** Receives into one static buffer, which the callback borrows. */
-function listen(fd: number, receive: (bytes: Uint8Array) => void): Socket {
-  const buffer = Buffer.alloc(RECEIVE_BYTES);
-  const socket = new Socket({
-    fd,
-    onread: {
-      buffer,
-      callback(count) {
-        receive(buffer.subarray(0, count));
-        return true;
-      },
-    },
-  });
-  // The end of a host is learned from its process.
-  socket.on("error", () => {});
-  socket.resume();
-  return socket;
-}
-
-function bootParameters(order: HostOrder): BootParameters {
-  return {
-    epoch: order.epoch,
-    module: order.driver.module,
-    options: order.driver.options,
-    name: driverName(order.driver),
-    parent: process.pid,
-    main: MAIN,
-    foreign: foreignBinary(),
-    codeBytes: order.code?.bytes ?? 0,
-    writeBytes: order.memory.writes.layout.totalBytes,
-    readBytes: order.memory.reads.layout.totalBytes,
-    depth: order.depth,
-    kept: order.kept.map(({ name, bytes }) => ({ name, bytes })),
-  };
-}
-
-function readBootCode(): string {
-  bootCode ??= readFileSync(new URL(`../host/boot${EXTENSION}`, import.meta.url), "utf8");
-  return bootCode;
-}
-
-let foreign: string | undefined;
-
-/** The binary of the foreign-function library that this process has loaded: looking for it takes a host 7 ms. */
-function foreignBinary(): string {
-  foreign ??= /\/\S*\/koffi\.node$/m.exec(readFileSync("/proc/self/maps", "utf8"))?.[0] ?? "";
-  return foreign;
 }

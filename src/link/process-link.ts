@@ -1,4 +1,3 @@
-import { ring as ringDoorbell } from "../os/doorbell.ts";
 import type { IncarnationEvents, Link, Operation } from "../shadow/ports.ts";
 import type { FrontRing } from "./ring.ts";
 import { Spin } from "./spin.ts";
@@ -7,19 +6,19 @@ import { Spin } from "./spin.ts";
 export class ProcessLink implements Link {
   readonly epoch: number;
   readonly depth: number;
-  readonly #doorbell: number;
+  readonly #wakeHost: () => void;
   readonly #events: IncarnationEvents;
   readonly #spin: Spin;
   /** Undefined once the link has ended: its memory may be gone. */
   #ring: FrontRing | undefined;
   #rung = 0;
 
-  /** `doorbell`: a connected socket, the caller's; not used any more after `end`. */
-  constructor(epoch: number, ring: FrontRing, doorbell: number, events: IncarnationEvents) {
+  /** `wakeHost`: rings the host's doorbell; not called any more after `end`. */
+  constructor(epoch: number, ring: FrontRing, wakeHost: () => void, events: IncarnationEvents) {
     this.epoch = epoch;
     this.depth = ring.depth;
     this.#ring = ring;
-    this.#doorbell = doorbell;
+    this.#wakeHost = wakeHost;
     this.#events = events;
     this.#spin = new Spin(
       () => this.drain(),
@@ -35,7 +34,7 @@ export class ProcessLink implements Link {
   kick(): void {
     const ring = this.#ring;
     if (ring === undefined) return;
-    if (ring.publish()) ringDoorbell(this.#doorbell);
+    if (ring.publish()) this.#wakeHost();
     if (ring.outstanding > 0) this.#stayAwake(ring);
   }
 

@@ -112,7 +112,7 @@ claim(
 
 claim(
   "rubbish all over the ring of completions is a fault",
-  misdoing('poke("skink-completions", 0, Buffer.alloc(4096, 0xab)); fs.writeSync(4, "!");'),
+  misdoing('poke("skink-completions", 0, Buffer.alloc(4096, 0xab)); fs.writeSync(4, "!"); for (;;);'),
   async (stage) => {
     await provoke(stage);
     await stage.recorder.seen("fault", 1);
@@ -355,8 +355,9 @@ test("when the front is killed its hosts are gone within a second, a spinning on
     const since = performance.now();
     front.kill("SIGKILL");
     await closed;
+    // Its descriptors are closed a moment before it counts as ended.
+    while (await isRunning(Number(pid))) assert(performance.now() - since < 1000, "the host outlives its front");
     assert(performance.now() - since < 1000);
-    assert.equal(await isRunning(Number(pid)), false);
   } finally {
     front.kill("SIGKILL");
     server.close();
