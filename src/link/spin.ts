@@ -1,3 +1,5 @@
+import { yieldCore } from "../os/yield.ts";
+
 /** How long to look on after the last activity before going to sleep, in milliseconds. */
 const SPIN_MS = 0.05;
 /** Fruitless spins in a row, net of fruitful ones, until spinning stops. */
