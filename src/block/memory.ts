@@ -32,4 +32,6 @@ export interface Memory {
   /** Bytes in slots that are taken. */
   readonly usedBytes: number;
   readonly limitBytes: number;
+  /** How much of it is taken, from 0 to 1: of the fullest part, where it has parts. */
+  readonly fullness: number;
 }

@@ -29,6 +29,7 @@ const size = z.union([z.number().int().positive(), z.string()]).transform((value
 const limits = z.strictObject({
   pieces: z.number().int().positive(),
   flushShare: z.number().positive().max(1),
+  cheapFlushBytes: size,
   flushAgeMs: milliseconds,
   flushRetryMs: milliseconds,
   stallTimeoutMs: milliseconds,

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { MAX_SLOT_BYTES, type Memory, type Payload, type Slot } from "../block/memory.ts";
 
 /** Two of the largest requests fit, whatever smaller ones have taken. */
-export const MIN_ARENA_BYTES = 128 << 20;
+export const MIN_ARENA_BYTES = 256 << 20;
 
 /** The smallest slot. Each class is four times the one before, up to MAX_SLOT_BYTES. */
 const MIN_SLOT_BYTES = 4096;
 const MIN_SLOT_BITS = 12;
-/** The classes' shares of an arena, from the smallest slots to the largest, in sixteenths. */
-const SHARES = [4, 1, 1, 2, 8];
+/** The classes' shares of an arena, from the smallest slots to the largest, in sixteenths: most writes are of 4 KiB. */
+const SHARES = [8, 1, 1, 2, 4];
 const WHOLE = 16;
 
 export interface SlotClass {
@@ -64,6 +64,12 @@ export class Arena implements Memory {
 
   get limitBytes(): number {
     return this.layout.limitBytes;
+  }
+
+  get fullness(): number {
+    let fullest = 0;
+    for (const pool of this.#pools) fullest = Math.max(fullest, pool.fullness);
+    return fullest;
   }
 
   get usedBytes(): number {
@@ -146,6 +152,10 @@ class Pool {
 
   get free(): number {
     return this.#class.count - this.#made + this.#given.length;
+  }
+
+  get fullness(): number {
+    return (this.#made - this.#given.length) / this.#class.count;
   }
 
   take(): PooledSlot | undefined {

@@ -61,6 +61,9 @@ export class Spin {
       this.#spinning = false;
       this.#account();
       return;
+    } else {
+      // Who is waited for may be waiting for this very core.
+      yieldCore();
     }
     setImmediate(this.#turn);
   }

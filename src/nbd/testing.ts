@@ -18,6 +18,10 @@ export class HeapMemory implements Memory {
     this.limitBytes = limitBytes;
   }
 
+  get fullness(): number {
+    return this.usedBytes / this.limitBytes;
+  }
+
   allocate(length: number): Payload | undefined {
     if (this.usedBytes + length > this.limitBytes) return undefined;
     this.usedBytes += length;

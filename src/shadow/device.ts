@@ -502,11 +502,13 @@ export class Device implements BlockDevice {
 
   /** Wants an own flush when the shadow holds much, or somebody waits for what it holds. */
   #makeRoom(): void {
-    if (this.#shadow.size === 0) return;
-    const { pieces, flushShare } = this.#limits;
-    const { usedBytes, limitBytes } = this.#ports.writes;
-    const much = this.#shadow.size >= pieces * flushShare || usedBytes >= limitBytes * flushShare;
-    if (much || this.#admission.writersWait) this.#flusher.wantOwn();
+    const { size } = this.#shadow;
+    if (size === 0) return;
+    const { pieces, flushShare, cheapFlushBytes } = this.#limits;
+    const { writes } = this.#ports;
+    const much = size >= pieces * flushShare || writes.fullness >= flushShare;
+    const some = writes.usedBytes >= cheapFlushBytes && this.#flusher.isCheap;
+    if (much || some || this.#admission.writersWait) this.#flusher.wantOwn();
   }
 
   /**

@@ -2,6 +2,9 @@ import type { DeviceLimits } from "./limits.ts";
 import { Operation } from "./operation.ts";
 import type { Clock, Timer } from "./ports.ts";
 
+/** Flushes are cheap if they take at most one part in so many of the time. */
+const CHEAP_PART = 20;
+
 /** A flush that the driver is executing. */
 export interface FlushInFlight {
   readonly operation: Operation;
@@ -31,6 +34,9 @@ export class Flusher {
   #inFlight: FlushInFlight | undefined;
   #ownWanted = false;
   #timer: Timer | undefined;
+  #startedAt = 0;
+  #endedAt = 0;
+  #tookMs = 0;
   /** No own flush before this time: the last one failed. */
   #notBefore = 0;
 
@@ -51,6 +57,11 @@ export class Flusher {
   /** Whether a flush is to be submitted as soon as it may be. */
   get wanted(): boolean {
     return this.#inFlight === undefined && (this.#waiters.length > 0 || this.#ownWanted);
+  }
+
+  /** Whether another one now would still keep the driver busy with flushes for a small part of the time only. */
+  get isCheap(): boolean {
+    return this.#inFlight === undefined && this.#clock.now() - this.#endedAt >= this.#tookMs * (CHEAP_PART - 1);
   }
 
   add(waiter: Operation): void {
@@ -75,6 +86,7 @@ export class Flusher {
     this.#inFlight = { operation: Operation.ownFlush(), waiters: this.#waiters, generation, mark, covers };
     this.#waiters = [];
     this.#ownWanted = false;
+    this.#startedAt = this.#clock.now();
     return this.#inFlight;
   }
 
@@ -84,7 +96,9 @@ export class Flusher {
     this.#inFlight = undefined;
     this.#timer?.cancel();
     this.#timer = undefined;
-    if (failed) this.#notBefore = this.#clock.now() + this.#limits.flushRetryMs;
+    this.#endedAt = this.#clock.now();
+    this.#tookMs = this.#endedAt - this.#startedAt;
+    if (failed) this.#notBefore = this.#endedAt + this.#limits.flushRetryMs;
     return flush;
   }
 

@@ -2,8 +2,13 @@
 export interface DeviceLimits {
   /** Pieces the shadow may hold. */
   readonly pieces: number;
-  /** An own flush is asked for when the shadow holds this part of its pieces or of its memory. */
+  /** An own flush is asked for when this part of the pieces or of the memory is taken. */
   readonly flushShare: number;
+  /**
+   * It is asked for from so many bytes on already, as long as own flushes are cheap: a small shadow is replayed sooner,
+   * and stays in the processor's caches.
+   */
+  readonly cheapFlushBytes: number;
   /** An own flush is asked for when a piece has been held for this long. */
   readonly flushAgeMs: number;
   /** How long to wait after a failed own flush before the next one. */
@@ -15,6 +20,7 @@ export interface DeviceLimits {
 export const DEFAULT_LIMITS: DeviceLimits = {
   pieces: 65536,
   flushShare: 0.5,
+  cheapFlushBytes: 4 << 20,
   flushAgeMs: 5000,
   flushRetryMs: 1000,
   stallTimeoutMs: 30_000,

@@ -28,6 +28,10 @@ export class PoisonedMemory implements Memory {
     this.#arena = arenas[arena] ??= new Uint8Array(ARENA_BYTES);
   }
 
+  get fullness(): number {
+    return this.#usedBytes / this.limitBytes;
+  }
+
   get usedBytes(): number {
     return this.#usedBytes;
   }

@@ -9,6 +9,7 @@ export interface Profile {
   readonly limits: {
     readonly pieces: number;
     readonly flushShare: number;
+    readonly cheapFlushBytes: number;
     readonly flushAgeMs: number;
     readonly flushRetryMs: number;
     readonly stallTimeoutMs: number;
@@ -83,6 +84,7 @@ export function drawProfile(random: SeededRandom): Profile {
     limits: {
       pieces: tight ? random.between(6, 24) : 4096,
       flushShare: tight ? 0.5 : random.pick([0.5, 0.9]),
+      cheapFlushBytes: random.pick([slot, 4 << 20]),
       flushAgeMs: random.pick([50, 500, 5000]),
       flushRetryMs: random.pick([20, 1000]),
       stallTimeoutMs: random.pick([300, 30_000]),
