@@ -2,7 +2,7 @@ import { Socket } from "node:net";
 import { DOORBELL_FD } from "../link/control.ts";
 import type { Complete, Executor } from "../link/executor.ts";
 import type { HostRing } from "../link/ring.ts";
-import { Spin } from "../link/spin.ts";
+import { FEW, Spin } from "../link/spin.ts";
 import { ring as ringDoorbell } from "../os/doorbell.ts";
 
 /** Completions of a batch are shown to the front together, but not later than after so many bytes of payload. */
@@ -51,14 +51,13 @@ export class HostLoop {
 
   #wake(): void {
     this.#ring.wake();
-    this.#drain();
-    this.#spin.active(true);
+    this.#spin.active(this.#drain() <= FEW);
   }
 
-  #drain(): boolean {
+  #drain(): number {
     const ring = this.#ring;
     const count = ring.arrived();
-    if (count === 0) return false;
+    if (count === 0) return 0;
     this.#draining = true;
     for (let i = 0; i < count; i++) {
       ring.next();
@@ -66,7 +65,7 @@ export class HostLoop {
     }
     this.#draining = false;
     this.#publish();
-    return true;
+    return count;
   }
 
   #complete: Complete = (tag, errno, count) => {

@@ -2,6 +2,9 @@ import type { IncarnationEvents, Link, Operation } from "../shadow/ports.ts";
 import type { FrontRing } from "./ring.ts";
 import { Spin } from "./spin.ts";
 
+/** With more submissions out, their completions come in batches that are worth a doorbell. */
+const SPIN_DEPTH = 16;
+
 /** The link to a driver host: a pair of rings, and a doorbell for whoever sleeps. */
 export class ProcessLink implements Link {
   readonly epoch: number;
@@ -52,23 +55,23 @@ export class ProcessLink implements Link {
     if (this.#ring !== undefined) this.#stayAwake(ring);
   }
 
-  /** Takes the completions that have arrived. Returns whether there were any. */
-  drain(): boolean {
+  /** Takes the completions that have arrived. Returns how many there were. */
+  drain(): number {
     const count = this.#ring?.arrived();
-    if (count === 0) return false;
+    if (count === 0) return 0;
     if (count === undefined) {
       if (this.#ring !== undefined) this.#break("the position in the ring of completions is out of range");
-      return false;
+      return 0;
     }
     for (let i = 0; i < count; i++) {
       // What it calls may end the link.
       const ring: FrontRing | undefined = this.#ring;
-      if (ring === undefined) return false;
+      if (ring === undefined) return 0;
       ring.next();
       this.#events.completed(this.epoch, ring.tag, ring.errno, ring.count);
     }
     this.#events.settled(this.epoch);
-    return true;
+    return count;
   }
 
   /** Nothing is taken or sent any more. */
@@ -79,7 +82,7 @@ export class ProcessLink implements Link {
 
   #stayAwake(ring: FrontRing): void {
     ring.wake();
-    this.#spin.active(ring.outstanding > 0);
+    this.#spin.active(ring.outstanding > 0 && ring.outstanding <= SPIN_DEPTH);
   }
 
   #break(what: string): void {

@@ -2,6 +2,8 @@ import { yieldCore } from "../os/yield.ts";
 
 /** How long to look on after the last activity before going to sleep, in milliseconds. */
 const SPIN_MS = 0.05;
+/** More than so many pieces of work at a time make a doorbell cheap, and the core is better left to whoever sends them. */
+export const FEW = 4;
 /** Fruitless spins in a row, net of fruitful ones, until spinning stops. */
 const CREDIT = 8;
 /** Sleeps to go without a spin before it is tried again. */
@@ -12,7 +14,7 @@ const PAUSE_SLEEPS = 128;
  * comes at once, a waste of a core where it does not. So spins that seldom pay are switched off for a while.
  */
 export class Spin {
-  readonly #look: () => boolean;
+  readonly #look: () => number;
   readonly #idle: () => boolean;
   readonly #turn: () => void;
   #spinning = false;
@@ -22,10 +24,10 @@ export class Spin {
   #pause = 0;
 
   /**
-   * `look`: does what there is to do, and says whether there was anything. `idle`: goes to sleep; false where something
+   * `look`: does what there is to do, and says how much that was. `idle`: goes to sleep; false where something
    * came up. Neither is called any more once `stop` was.
    */
-  constructor(look: () => boolean, idle: () => boolean) {
+  constructor(look: () => number, idle: () => boolean) {
     this.#look = look;
     this.#idle = idle;
     this.#turn = () => this.#spin();
@@ -34,7 +36,7 @@ export class Spin {
   /** There was activity: spins on, or sleeps at once where spinning does not pay. `expecting`: more work may come soon. */
   active(expecting: boolean): void {
     if (this.#spinning) {
-      this.#until = performance.now() + SPIN_MS;
+      this.#until = expecting ? performance.now() + SPIN_MS : 0;
       return;
     }
     const worthwhile = expecting && this.#worthwhile();
@@ -54,9 +56,9 @@ export class Spin {
     if (this.#until < 0) return;
     const worked = this.#look();
     if (this.#until < 0) return;
-    if (worked) {
+    if (worked > 0) {
       this.#fruitful = true;
-      this.#until = performance.now() + SPIN_MS;
+      this.#until = worked <= FEW ? performance.now() + SPIN_MS : 0;
     } else if (performance.now() >= this.#until && this.#idle()) {
       this.#spinning = false;
       this.#account();
