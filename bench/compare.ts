@@ -1,5 +1,5 @@
 import { closeSync, ftruncateSync, openSync } from "node:fs";
-import { peer } from "../test/peers.ts";
+import { type Peer, peer } from "../test/peers.ts";
 import { BASELINE, CASES, type Case, compareValue, type Entry, goalOf, type Kind, SKINK } from "./cases.ts";
 import { type Measurement, measure, summarize, warmUp } from "./measure.ts";
 import type { Part } from "./part.ts";
@@ -15,7 +15,7 @@ const DEVICE_BYTES = 2 ** 30;
 interface Contestant {
   readonly name: string;
   readonly kind: Kind;
-  readonly peer?: "nbdkit" | "qemu-nbd";
+  readonly peer?: Peer;
   start(bench: Workbench, file: string): Promise<Server>;
 }
 

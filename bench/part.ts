@@ -1,3 +1,4 @@
+import type { Peer } from "../test/peers.ts";
 import type { Progress } from "./progress.ts";
 import type { Report } from "./results.ts";
 import type { Workbench } from "./workbench.ts";
@@ -19,7 +20,7 @@ export interface Part {
   /** One line for the help. */
   readonly summary: string;
   /** The programs that it needs at least. */
-  readonly needs: readonly ("fio" | "nbdkit" | "qemu-nbd")[];
+  readonly needs: readonly Peer[];
   run(bench: Workbench, settings: Settings, progress: Progress): Promise<Outcome>;
 }
 

@@ -14,12 +14,12 @@ export interface Verdict {
 }
 
 /** What one part of the bench found out. */
-export interface Report<Data = unknown> {
+export interface Report {
   readonly part: string;
   readonly machine: Machine;
   /** How it was measured, in words. */
   readonly method: string;
-  readonly data: Data;
+  readonly data: unknown;
   /** Markdown. */
   readonly tables: readonly string[];
   readonly verdicts: readonly Verdict[];

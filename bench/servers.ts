@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { SkinkError } from "../src/block/errors.ts";
 import { askFront } from "../src/front/control-client.ts";
-import type { DeviceStatus, FrontStatus } from "../src/front/status.ts";
+import type { DeviceStatus } from "../src/front/status.ts";
 import type { Tool, Workbench } from "./workbench.ts";
 
 const SKINK = fileURLToPath(new URL("../bin/skink.js", import.meta.url));
@@ -21,7 +21,6 @@ export interface Server {
 }
 
 export interface SkinkServer extends Server {
-  readonly socket: string;
   readonly control: string;
 }
 
@@ -40,17 +39,12 @@ export async function startSkink(bench: Workbench, options: SkinkOptions): Promi
   const control = bench.path(`${options.name}.control`);
   const flags = ["--socket", socket, "--control", control, ...(options.flags ?? [])];
   const tool = bench.start(process.execPath, [SKINK, "serve", options.spec, ...flags]);
-  return { tool, uris: await readyLines(tool, options.devices ?? 1), socket, control };
+  return { tool, uris: await readyLines(tool, options.devices ?? 1), control };
 }
 
-/** What `skink status` says, asked for over the control socket: a command's start would take the server's CPU. */
-export function status(server: SkinkServer): Promise<FrontStatus> {
-  return askFront(server.control, { command: "status" });
-}
-
-/** The status of a front's only device. */
+/** The status of a front's only device, asked for over the control socket: a command's start would take the server's CPU. */
 export async function deviceStatus(server: SkinkServer): Promise<DeviceStatus> {
-  const [device] = (await status(server)).devices;
+  const [device] = (await askFront(server.control, { command: "status" })).devices;
   if (device === undefined)
     throw new SkinkError("no-device", "Cannot read the status: it lists no device, one was wanted");
   return device;

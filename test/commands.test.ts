@@ -1,8 +1,9 @@
 import { strict as assert } from "node:assert";
 import { statSync } from "node:fs";
 import { test } from "node:test";
+import { askFront } from "../src/front/control-client.ts";
 import { NbdClient } from "../src/nbd/index.ts";
-import { EXAMPLES, inScene, type Scene } from "./scene.ts";
+import { EXAMPLES, ended, inScene, type Scene, SKINK } from "./scene.ts";
 import { type Front, serve } from "./serve.ts";
 import { until } from "./until.ts";
 
@@ -49,10 +50,18 @@ test("status --json has the documented keys, and no others", () =>
 test("status says for people what every device is doing", () =>
   inScene(async (scene) => {
     const front = await serve(scene, "memory:8M", { args: ["--name", "disk"] });
-    const text = await command(scene, front, "status");
-    assert.match(text, /disk/);
-    assert.match(text, /live/);
-    assert.match(text, /8M/);
+    const [heads, line] = (await command(scene, front, "status")).split("\n");
+    assert.match(heads ?? "", /^NAME +STATE +SIZE +DRIVER/);
+    assert.match(line ?? "", /^disk +live +8M +memory/);
+    await front.stop();
+  }));
+
+test("a device that isn't there is named, with those that are", () =>
+  inScene(async (scene) => {
+    const front = await serve(scene, "memory:1M", { args: ["--name", "disk"] });
+    const { code, stderr } = await scene.skink("kill", "dusk", "--control", front.control);
+    assert.equal(code, 1);
+    assert.equal(stderr, "Cannot kill dusk: there is no such device, one of disk was wanted\n");
     await front.stop();
   }));
 
@@ -67,6 +76,7 @@ test("kill costs an incarnation and nothing else", () =>
     const after = await front.until("live", before.epoch);
     assert.equal(after.restarts, before.restarts + 1);
     assert.equal(after.counters.replayedPieces, 1);
+    assert.equal(after.recoveries.at(-1)?.reason, "killed by the operator");
     await client.close();
     await front.stop();
   }));
@@ -82,6 +92,7 @@ test("restart is a planned one: the next epoch, with nothing to replay and nothi
     const after = await front.until("live", before.epoch);
     assert.equal(after.epoch, before.epoch + 1);
     assert.equal(after.counters.replayedPieces, 0);
+    assert.equal(after.recoveries.at(-1)?.reason, "restarted by the operator");
     assert.notEqual(after.driver.pid, before.driver.pid);
     await client.close();
     await front.stop();
@@ -144,9 +155,38 @@ devices:
     assert.match(stop.stderr, /1 acknowledged piece/);
     const { code, stderr } = await front.ended;
     assert.equal(code, 1);
-    assert.match(stderr, /disk.*1 acknowledged piece/);
+    assert.match(stderr, new RegExp(`disk.*within ${STUCK_STOP_TIMEOUT_MS} ms.*1 acknowledged piece`));
     assert.deepEqual(await scene.leftovers(), []);
     client.destroy();
+  }));
+
+test("the second signal ends a front at once", () =>
+  inScene(async (scene) => {
+    const front = await serve(scene, scene.write("stuck.ts", STUCK));
+    const client = await NbdClient.connect(front.uri);
+    await client.write(0, data(5));
+    const first = front.end("SIGINT");
+    // What shows that the first one has been taken: new requests are refused.
+    await assert.rejects(async () => {
+      for (;;) await client.read(0, 512);
+    });
+    await front.end("SIGINT");
+    const { code, stderr } = await first;
+    assert.equal(code, 1);
+    assert.match(stderr, /told to stop at once/);
+    assert.deepEqual(await scene.leftovers(), []);
+    client.destroy();
+  }));
+
+test("a signal ends a front that is still opening its driver", () =>
+  inScene(async (scene) => {
+    const module = scene.write("endless.ts", "export default { open: () => new Promise(() => {}) };");
+    const front = await serve(scene, module, { devices: 0 });
+    await until("the front to answer", COUNTED_TIMEOUT_MS, () => front.status().catch(() => undefined));
+    const { code, stderr } = await front.end("SIGTERM");
+    assert.equal(code, 1);
+    assert.match(stderr, /^Cannot start endless: it was stopped meanwhile/m);
+    assert.deepEqual(await scene.leftovers(), []);
   }));
 
 test("a configuration serves several devices, each with a driver of its own", () =>
@@ -186,6 +226,33 @@ devices:
     );
     await Promise.all(clients.map((client) => client.close()));
     await front.stop();
+  }));
+
+test("a configuration says where to listen, and what clients may do", () =>
+  inScene(async (scene) => {
+    const yaml = `
+devices:
+  - { name: one, spec: "memory:1M" }
+  - { name: two, spec: "null:2M", readOnly: true, link: inline }
+listen: { socket: own.sock }
+control: own.control
+`;
+    scene.write("skink.yaml", yaml);
+    const front = ended(scene.spawn(process.execPath, [SKINK, "serve", "skink.yaml"]));
+    const control = scene.path("own.control");
+    const uri = await until("the front to be ready", COUNTED_TIMEOUT_MS, async () => {
+      const status = await askFront(control, { command: "status" }).catch(() => undefined);
+      const two = status?.devices[1];
+      return two === undefined || two.uri === "" ? undefined : two.uri;
+    });
+    assert.ok(uri.endsWith(`socket=${scene.path("own.sock")}`), uri);
+    const client = await NbdClient.connect(uri);
+    assert.equal(client.size, 2 << 20);
+    assert.equal(client.readOnly, true);
+    await client.close();
+    assert.equal((await scene.skink("stop", "--control", "own.control")).code, 0);
+    assert.equal((await front).code, 0);
+    assert.deepEqual(await scene.leftovers(), []);
   }));
 
 test("the control socket is for its user alone", () =>

@@ -16,17 +16,14 @@ export interface ServeOptions {
   readonly args?: readonly string[];
   /** How many devices will be ready. 1 if left out. */
   readonly devices?: number;
-  /** Tells fronts of one scene apart. */
-  readonly tag?: string;
   /** Clients come by --port or by what `args` or the configuration say, not by a socket of the scene. */
   readonly ownListener?: boolean;
 }
 
 /** Starts `skink serve SPEC` and waits until it says that all its devices are ready. It ends with the scene. */
 export async function serve(scene: Scene, spec: string, options: ServeOptions = {}): Promise<Front> {
-  const tag = options.tag ?? "";
-  const control = scene.path(`control${tag}`);
-  const listener = options.ownListener ? [] : ["--socket", scene.path(`nbd${tag}`)];
+  const control = scene.path("control");
+  const listener = options.ownListener ? [] : ["--socket", scene.path("nbd")];
   const args = ["serve", spec, ...listener, "--control", control, ...(options.args ?? [])];
   const child = scene.spawn(process.execPath, [SKINK, ...args]);
   const front = new Front(child, control);
@@ -76,10 +73,6 @@ export class Front {
   /** What it has said so far. */
   get stderr(): string {
     return this.#stderr;
-  }
-
-  get stdout(): string {
-    return this.#stdout;
   }
 
   /** What its `ready NAME URI` lines say. */

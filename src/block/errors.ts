@@ -50,8 +50,9 @@ const SYNONYMS: Record<string, Exclude<Errno, 0>> = {
 };
 
 /**
- * An operating error: bad input, a missing file, a busy socket, a faulty driver. Its `code` is
- * stable; its message is one line, "Cannot ⟨act⟩ ⟨thing⟩: ⟨what is⟩, ⟨what was wanted⟩".
+ * An operating error: bad input, a missing file, a busy socket, a faulty driver. Its `code` is stable: words such as
+ * `bad-spec`, or an error number's name where that is the answer. Its message is one line,
+ * "Cannot ⟨act⟩ ⟨thing⟩: ⟨what is⟩, ⟨what was wanted⟩".
  * A programmer's error is not one of these but an assertion, and ends the process.
  */
 export class SkinkError extends Error {

@@ -16,6 +16,10 @@ export interface Geometry {
 export const MIN_BLOCK_SIZE = 512;
 export const MAX_BLOCK_SIZE = 65536;
 
+export function isBlockSize(bytes: number): boolean {
+  return bytes >= MIN_BLOCK_SIZE && bytes <= MAX_BLOCK_SIZE && Number.isInteger(Math.log2(bytes));
+}
+
 /** Whether two ranges share a byte. Empty ranges share nothing. */
 export function overlaps(aOffset: number, aLength: number, bOffset: number, bLength: number): boolean {
   return aOffset < bOffset + bLength && bOffset < aOffset + aLength && aLength > 0 && bLength > 0;

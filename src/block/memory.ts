@@ -35,3 +35,16 @@ export interface Memory {
   /** How much of it is taken, from 0 to 1: of the fullest part, where it has parts. */
   readonly fullness: number;
 }
+
+/** Bytes of a payload from `position` on that lie in the same slot, if there are so many. */
+export function restOfSlot(position: number): number {
+  return MAX_SLOT_BYTES - (position % MAX_SLOT_BYTES);
+}
+
+/** `length` bytes of a payload from `position` on, which must lie in one slot. */
+export function slotBytes(payload: Payload, position: number, length: number): Uint8Array {
+  const slot = payload.slots[Math.floor(position / MAX_SLOT_BYTES)];
+  if (slot === undefined) throw new RangeError(`payload of ${payload.length} bytes has no byte ${position}`);
+  const from = position % MAX_SLOT_BYTES;
+  return slot.bytes.subarray(from, from + length);
+}

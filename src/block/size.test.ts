@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { nearest } from "./nearest.ts";
 import { formatSize, parseSize } from "./size.ts";
 
 test("sizes are powers of 1024, in either case", () => {
@@ -14,18 +13,10 @@ test("sizes are powers of 1024, in either case", () => {
 
 test("what is no size is named in one line", () => {
   for (const text of ["", "M", "12Q", "1.5G", "-1", "1 G", "0x10", "8193T"]) {
-    assert.throws(() => parseSize(text), { code: "BAD_SIZE", message: /^Cannot read the size "[^\n]*wanted$/ }, text);
+    assert.throws(() => parseSize(text), { code: "bad-size", message: /^Cannot read the size "[^\n]*wanted$/ }, text);
   }
 });
 
 test("a size is said in its largest whole unit", () => {
   for (const text of ["0", "1000", "4K", "256M", "3G", "2048T"]) assert.equal(formatSize(parseSize(text)), text);
-});
-
-test("the nearest known word is found for a slip, and none for another word", () => {
-  const known = ["size", "block", "latency", "readonly"];
-  assert.equal(nearest("siez", known), "size");
-  assert.equal(nearest("readOnly", known), "readonly");
-  assert.equal(nearest("blok", known), "block");
-  assert.equal(nearest("colour", known), undefined);
 });

@@ -2,11 +2,11 @@ import { SkinkError } from "./errors.ts";
 
 const UNITS = ["", "K", "M", "G", "T"];
 /** 8 PiB: up to here a `number` holds each byte's offset exactly. */
-export const MAX_SIZE = Number.MAX_SAFE_INTEGER + 1;
+const MAX_SIZE = Number.MAX_SAFE_INTEGER + 1;
 
 /**
  * The bytes that a size such as "4096", "256M" or "10G" says; K, M, G and T are powers of 1024.
- * Throws BAD_SIZE for everything else, and for what is over 8 PiB.
+ * Throws `bad-size` for everything else, and for what is over 8 PiB.
  */
 export function parseSize(text: string): number {
   const match = /^(\d+)([KMGT]?)$/i.exec(text);
@@ -28,5 +28,5 @@ export function formatSize(bytes: number): string {
 }
 
 function badSize(text: string, wanted: string): SkinkError {
-  return new SkinkError("BAD_SIZE", `Cannot read the size ${JSON.stringify(text)}: ${wanted}`);
+  return new SkinkError("bad-size", `Cannot read the size ${JSON.stringify(text)}: ${wanted}`);
 }

@@ -12,7 +12,7 @@ import { addStop } from "./stop.ts";
 const EXIT_FAILED = 1;
 const EXIT_BAD_USAGE = 2;
 /** Codes of errors that are about what was typed. */
-const USAGE_CODES = ["BAD_SPEC", "BAD_SIZE", "BAD_CONFIG", "bad-name", "bad-usage"];
+const USAGE_CODES = ["bad-spec", "bad-config", "bad-name", "bad-usage"];
 
 const program = new Command("skink")
   .description("Block devices for Linux whose drivers may crash, hang or be replaced while the I/O goes on.")

@@ -2,11 +2,12 @@ import { basename, extname, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { SkinkError } from "../block/errors.ts";
 import { readConfig } from "../front/config.ts";
-import { Front, type FrontConfig, type FrontOutcome } from "../front/front.ts";
+import { Front, type FrontConfig } from "../front/front.ts";
 import { createLog, LOG_LEVELS, type LogLevel } from "../front/log.ts";
 import { defaultControlPath } from "../front/runtime-folder.ts";
 import type { DeviceConfig, LinkKind } from "../front/served-device.ts";
 import { parseSpec } from "../front/spec.ts";
+import type { StopOutcome } from "../supervisor/supervisor.ts";
 
 const CONFIG_EXTENSIONS = [".yaml", ".yml"];
 const MAX_PORT = 65535;
@@ -131,7 +132,7 @@ function stopOnSignals(front: Front): void {
 }
 
 /** A driver that can't be reaped would keep this process alive, so it doesn't wait for its handles. */
-function exit({ clean, reason }: FrontOutcome): void {
+function exit({ clean, reason }: StopOutcome): void {
   if (!clean) process.stderr.write(`Cannot stop cleanly: ${reason}\n`);
   process.exit(clean ? 0 : 1);
 }

@@ -18,7 +18,7 @@ export function addStatus(program: Command): void {
 }
 
 /** A line a device in columns, and beneath it what is the matter and how the last recovery went. */
-export function statusTable({ devices }: FrontStatus): string {
+function statusTable({ devices }: FrontStatus): string {
   const rows = [HEADINGS, ...devices.map(cells)];
   const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   const lines = rows.map((row) =>

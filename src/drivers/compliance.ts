@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
 import type { Driver, OpenedDevice } from "../block/driver.ts";
-import { MAX_BLOCK_SIZE, MIN_BLOCK_SIZE } from "../block/geometry.ts";
+import { isBlockSize } from "../block/geometry.ts";
 import { KeptMemory } from "./fake-context.ts";
 
 /** A driver that the suite is run against. Its device is to have at least 4 MiB, and to be all zeroes at first. */
@@ -96,7 +96,7 @@ type Lacking = string | undefined;
 const CHECKS: Record<string, (device: WritableDevice, incarnations: Incarnations) => Promise<Lacking> | Promise<void>> =
   {
     async "describes itself within the rules"({ opened, block }) {
-      assert.ok(block >= MIN_BLOCK_SIZE && block <= MAX_BLOCK_SIZE && Number.isInteger(Math.log2(block)));
+      assert.ok(isBlockSize(block));
       assert.ok(Number.isSafeInteger(opened.size) && opened.size >= MIN_DEVICE_BYTES);
       assert.ok(opened.write !== undefined && opened.flush !== undefined, "a driver with write has a flush");
     },

@@ -43,7 +43,7 @@ test("a bad option is named in one line, with what was wanted", () => {
     assert.throws(
       () => options.parse(raw),
       (error: Error & { code: string }) => {
-        assert.equal(error.code, "BAD_OPTION");
+        assert.equal(error.code, "bad-option");
         assert.match(error.message, /^Cannot open the trial driver: [^\n]*$/);
         assert.match(error.message, expected);
         return true;

@@ -1,5 +1,5 @@
 import { SkinkError } from "../block/errors.ts";
-import { MAX_BLOCK_SIZE, MIN_BLOCK_SIZE } from "../block/geometry.ts";
+import { isBlockSize, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE } from "../block/geometry.ts";
 import { nearest } from "../block/nearest.ts";
 import { parseSize } from "../block/size.ts";
 
@@ -63,7 +63,7 @@ export function deviceSize(text: string): number {
 
 export function blockSize(text: string): number {
   const bytes = parseSize(text);
-  if (bytes < MIN_BLOCK_SIZE || bytes > MAX_BLOCK_SIZE || !Number.isInteger(Math.log2(bytes))) {
+  if (!isBlockSize(bytes)) {
     throw new Error(`it is ${text}, a power of two from ${MIN_BLOCK_SIZE} to ${MAX_BLOCK_SIZE} was wanted`);
   }
   return bytes;
@@ -87,7 +87,7 @@ export function text(value: string): string {
 }
 
 function badOption(driver: string, what: string): SkinkError {
-  return new SkinkError("BAD_OPTION", `Cannot open the ${driver} driver: ${what}`);
+  return new SkinkError("bad-option", `Cannot open the ${driver} driver: ${what}`);
 }
 
 function reasonOf(error: unknown): string {

@@ -79,7 +79,7 @@ test("each mistake is one line with the file, its line and its path", () => {
     assert.throws(
       () => parseConfig(text, FILE),
       (error: Error & { code: string }) => {
-        assert.equal(error.code, "BAD_CONFIG");
+        assert.equal(error.code, "bad-config");
         assert.ok(error.message.startsWith(FILE), error.message);
         assert.ok(error.message.includes(expected), `${error.message}\ndoesn't say\n${expected}`);
         assert.ok(!error.message.includes("\n"), error.message);
@@ -100,7 +100,7 @@ test("all mistakes are named at once, up to a limit", () => {
 
 test("a missing configuration is named", () => {
   assert.throws(() => readConfig("/nowhere/skink.yaml"), {
-    code: "BAD_CONFIG",
+    code: "bad-config",
     message: "Cannot read /nowhere/skink.yaml: there is no such file, a configuration was wanted",
   });
 });

@@ -5,14 +5,14 @@ import { z } from "zod";
 import { SkinkError } from "../block/errors.ts";
 import { nearest } from "../block/nearest.ts";
 import { parseSize } from "../block/size.ts";
+import type { ArenaLimits } from "../link/shared-arenas.ts";
+import { MAX_STRING_BYTES } from "../nbd/protocol.ts";
 import type { DeviceLimits } from "../shadow/limits.ts";
 import type { Policy } from "../supervisor/policy.ts";
 import type { FrontConfig } from "./front.ts";
-import type { DeviceConfig, MemoryLimits } from "./served-device.ts";
+import type { DeviceConfig } from "./served-device.ts";
 import { type DeviceSpec, parseSpec, specOf } from "./spec.ts";
 
-/** The longest name of an export that the NBD protocol promises to carry. Bytes. */
-const MAX_NAME_BYTES = 4096;
 const MAX_MISTAKES = 10;
 
 const milliseconds = z.number().int().positive();
@@ -35,7 +35,7 @@ const limits = z.strictObject({
   stallTimeoutMs: milliseconds,
   writeBytes: size,
   readBytes: size,
-} satisfies Record<keyof (DeviceLimits & MemoryLimits), z.ZodType>);
+} satisfies Record<keyof (DeviceLimits & ArenaLimits), z.ZodType>);
 
 const policy = z.strictObject({
   openTimeoutMs: milliseconds,
@@ -50,7 +50,7 @@ const device = z.strictObject({
   name: z
     .string()
     .min(1)
-    .refine((name) => Buffer.byteLength(name) <= MAX_NAME_BYTES, `longer than ${MAX_NAME_BYTES} bytes`),
+    .refine((name) => Buffer.byteLength(name) <= MAX_STRING_BYTES, `longer than ${MAX_STRING_BYTES} bytes`),
   spec: z.string().optional(),
   driver: z.string().optional(),
   options: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]).transform(String)).optional(),
@@ -74,7 +74,7 @@ const schema = z.strictObject({
 
 type Path = readonly (string | number)[];
 
-/** Reads the configuration in `file`: see {@link parseConfig}. Throws BAD_CONFIG. */
+/** Reads the configuration in `file`: see {@link parseConfig}. Throws `bad-config`. */
 export function readConfig(file: string): FrontConfig {
   let text: string;
   try {
@@ -82,7 +82,7 @@ export function readConfig(file: string): FrontConfig {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const is = code === "ENOENT" ? "there is no such file" : code;
-    throw new SkinkError("BAD_CONFIG", `Cannot read ${file}: ${is}, a configuration was wanted`, { cause: error });
+    throw new SkinkError("bad-config", `Cannot read ${file}: ${is}, a configuration was wanted`, { cause: error });
   }
   return parseConfig(text, file);
 }
@@ -100,7 +100,7 @@ export function readConfig(file: string): FrontConfig {
  *   listen: { socket: skink.sock }     # and, or: port: 10809, host: 127.0.0.1
  *   control: control.sock
  *
- * `file` is its path: relative paths in it start at its folder. Throws BAD_CONFIG with a line for each mistake, up to
+ * `file` is its path: relative paths in it start at its folder. Throws `bad-config` with a line for each mistake, up to
  * MAX_MISTAKES: "skink.yaml:3: devices[0].spec: …".
  */
 export function parseConfig(text: string, file: string): FrontConfig {
@@ -171,10 +171,10 @@ function plainValue(document: ReturnType<typeof parseDocument>, file: string): u
 }
 
 function readSpec({ spec, driver, options }: z.infer<typeof device>, base: string): DeviceSpec {
-  const what = (is: string): SkinkError => new SkinkError("BAD_CONFIG", `${is}, spec or driver was wanted`);
+  const what = (is: string): SkinkError => new SkinkError("bad-config", `${is}, spec or driver was wanted`);
   if (spec !== undefined && driver !== undefined) throw what("spec and driver are both there");
   if (spec !== undefined && options !== undefined) {
-    throw new SkinkError("BAD_CONFIG", "options are there beside spec, ?key=value in it or driver instead was wanted");
+    throw new SkinkError("bad-config", "options are there beside spec, ?key=value in it or driver instead was wanted");
   }
   if (spec !== undefined) return parseSpec(spec, base);
   if (driver !== undefined) return specOf(driver, options ?? {}, base);
@@ -186,7 +186,7 @@ function wanted(issue: z.core.$ZodIssue, value: unknown): string {
   const is = value === undefined ? "it is missing" : `it is ${JSON.stringify(value)?.slice(0, 80)}`;
   switch (issue.code) {
     case "invalid_type":
-      return `${is}, ${issue.expected === "array" ? "a list" : `${article(issue.expected)}`} was wanted`;
+      return `${is}, ${article(issue.expected)} was wanted`;
     case "invalid_value":
       return `${is}, ${issue.values.join(" or ")} was wanted`;
     case "too_small":
@@ -202,8 +202,15 @@ function wanted(issue: z.core.$ZodIssue, value: unknown): string {
 }
 
 function article(type: string): string {
-  const words: Record<string, string> = { int: "a whole number", string: "a text", boolean: "true or false" };
-  return words[type] ?? (type === "object" || type === "record" ? "a mapping" : `a ${type}`);
+  const words: Record<string, string> = {
+    int: "a whole number",
+    string: "a text",
+    boolean: "true or false",
+    array: "a list",
+    object: "a mapping",
+    record: "a mapping",
+  };
+  return words[type] ?? `a ${type}`;
 }
 
 function unknownKey(key: string, path: Path): string {
@@ -255,5 +262,5 @@ function present<T extends object>(values: T): { [Key in keyof T]: Exclude<T[Key
 }
 
 function badConfig(mistakes: readonly string[]): SkinkError {
-  return new SkinkError("BAD_CONFIG", mistakes.slice(0, MAX_MISTAKES).join("\n"));
+  return new SkinkError("bad-config", mistakes.slice(0, MAX_MISTAKES).join("\n"));
 }

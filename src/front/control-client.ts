@@ -1,6 +1,8 @@
 import { connect } from "node:net";
 import { SkinkError } from "../block/errors.ts";
-import { type ControlRequest, LineReader, MAX_REPLY_BYTES, parseReply } from "./control-protocol.ts";
+import { LineReader } from "../link/lines.ts";
+import type { StopOutcome } from "../supervisor/supervisor.ts";
+import { type ControlRequest, MAX_REPLY_BYTES, parseReply } from "./control-protocol.ts";
 import type { FrontStatus } from "./status.ts";
 
 /** What each command answers with. */
@@ -8,8 +10,7 @@ export interface ControlResults {
   status: FrontStatus;
   kill: null;
   restart: null;
-  /** `reason`: one line on what was not released. */
-  stop: { readonly clean: boolean; readonly reason?: string };
+  stop: StopOutcome;
 }
 
 /** Asks the front whose control socket is at `path`. Rejects with what the front answered, or `no-front` where none does. */

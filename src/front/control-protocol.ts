@@ -41,37 +41,6 @@ export function parseReply(line: string): ControlReply {
   throw new SkinkError("bad-reply", "Cannot read the reply on the control socket: it is not that of a Skink front");
 }
 
-/** Puts lines together from chunks of any size. */
-export class LineReader {
-  readonly #maxBytes: number;
-  #waiting: Buffer[] = [];
-  #waitingBytes = 0;
-
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
-  }
-
-  /** The lines that `chunk` completes, without their ends; `undefined` where one is longer than allowed. */
-  push(chunk: Buffer): string[] | undefined {
-    const lines: string[] = [];
-    let start = 0;
-    for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, start)) {
-      if (!this.#take(chunk.subarray(start, end))) return undefined;
-      lines.push(Buffer.concat(this.#waiting).toString("utf8"));
-      this.#waiting = [];
-      this.#waitingBytes = 0;
-      start = end + 1;
-    }
-    return this.#take(chunk.subarray(start)) ? lines : undefined;
-  }
-
-  #take(part: Buffer): boolean {
-    this.#waitingBytes += part.length;
-    if (part.length > 0) this.#waiting.push(part);
-    return this.#waitingBytes <= this.#maxBytes;
-  }
-}
-
 function json(line: string): unknown {
   try {
     return JSON.parse(line);

@@ -1,14 +1,9 @@
 import { rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { SkinkError } from "../block/errors.ts";
-import {
-  type ControlReply,
-  type ControlRequest,
-  LineReader,
-  MAX_REQUEST_BYTES,
-  parseRequest,
-} from "./control-protocol.ts";
-import { makeWay } from "./socket-file.ts";
+import { LineReader } from "../link/lines.ts";
+import { makeWay } from "../nbd/socket-file.ts";
+import { type ControlReply, type ControlRequest, MAX_REQUEST_BYTES, parseRequest } from "./control-protocol.ts";
 
 const MAX_CONNECTIONS = 16;
 /** For the reply to whoever asked for the stop; then the connection is cut. */
@@ -30,7 +25,7 @@ export class ControlServer {
     this.#server = server;
   }
 
-  /** Replaces the socket of a dead front; rejects with `address-in-use` over a living one. */
+  /** Replaces the socket of a dead front. Rejects with `address-in-use` or `cannot-listen`. */
   static async listen(path: string, handler: ControlHandler): Promise<ControlServer> {
     await makeWay(path);
     const server = createServer();
@@ -83,7 +78,15 @@ export class ControlServer {
 
 async function answer(socket: Socket, line: string, handler: ControlHandler): Promise<void> {
   const reply = await replyTo(line, handler);
-  if (socket.writable) socket.write(`${JSON.stringify(reply)}\n`);
+  if (!socket.writable || socket.write(`${JSON.stringify(reply)}\n`)) return;
+  // Who doesn't read its replies gets no more of them.
+  await new Promise<void>((resolve) => {
+    const goOn = (): void => {
+      socket.off("drain", goOn).off("close", goOn);
+      resolve();
+    };
+    socket.on("drain", goOn).on("close", goOn);
+  });
 }
 
 async function replyTo(line: string, handler: ControlHandler): Promise<ControlReply> {
@@ -97,5 +100,5 @@ async function replyTo(line: string, handler: ControlHandler): Promise<ControlRe
 
 function listenError(path: string, error: NodeJS.ErrnoException): SkinkError {
   const wanted = "a path in a folder that this user may write to was wanted";
-  return new SkinkError("bad-control-path", `Cannot listen on ${path}: ${error.code ?? error.message}, ${wanted}`);
+  return new SkinkError("cannot-listen", `Cannot listen at socket ${path}: ${error.code ?? error.message}, ${wanted}`);
 }

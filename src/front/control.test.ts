@@ -57,6 +57,27 @@ test("a living front's socket, and a file that is none, are left alone", async (
   assert.equal(existsSync(file), true);
 });
 
+test("who does not read the replies gets no more of them before that, and then all", async (t) => {
+  const asked = 32;
+  let answered = 0;
+  const server = await ControlServer.listen(join(folder, "deaf"), () => {
+    answered++;
+    return "x".repeat(1 << 20);
+  });
+  t.after(() => server.close());
+  const socket = connect({ path: server.path });
+  socket.pause();
+  socket.write('{"command":"status"}\n'.repeat(asked));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.equal(answered, 1);
+  let replies = 0;
+  for await (const chunk of socket) {
+    replies += (chunk as Buffer).filter((byte) => byte === 10).length;
+    if (replies === asked) break;
+  }
+  assert.equal(answered, asked);
+});
+
 test("a path with nobody behind it is named", async () => {
   await assert.rejects(askFront(join(folder, "nobody"), { command: "stop" }), { code: "no-front", message: /nobody/ });
 });

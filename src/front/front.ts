@@ -8,11 +8,12 @@ import { NbdServer } from "../nbd/server.ts";
 import { type Address, formatUri } from "../nbd/uri.ts";
 import { hungUp } from "../os/poll.ts";
 import type { Log } from "../shadow/ports.ts";
+import type { StopOutcome } from "../supervisor/supervisor.ts";
 import { realClock } from "./clock.ts";
 import type { ControlRequest } from "./control-protocol.ts";
 import { ControlServer } from "./control-server.ts";
 import { silentLog } from "./log.ts";
-import { type DeviceConfig, ServedDevice } from "./served-device.ts";
+import { type Clients, type DeviceConfig, ServedDevice } from "./served-device.ts";
 import type { DeviceStatus, FrontStatus } from "./status.ts";
 
 const LOOPBACK = "127.0.0.1";
@@ -33,12 +34,6 @@ export interface FrontConfig {
   readonly control?: string | undefined;
 }
 
-/** How a stop went. `reason`: one line on what was not released. */
-export interface FrontOutcome {
-  readonly clean: boolean;
-  readonly reason?: string;
-}
-
 /** A running front: its devices, the server that clients connect to, and the control socket. */
 export class Front {
   readonly #config: FrontConfig;
@@ -51,8 +46,8 @@ export class Front {
   #control: ControlServer | undefined;
   /** The fresh folder of the socket that nobody chose. */
   #folder: string | undefined;
-  #stopping: Promise<FrontOutcome> | undefined;
-  readonly #ended = Promise.withResolvers<FrontOutcome>();
+  #stopping: Promise<StopOutcome> | undefined;
+  readonly #ended = Promise.withResolvers<StopOutcome>();
 
   /** Throws `bad-name`. Nothing runs before `start`. */
   constructor(config: FrontConfig, log: Log = silentLog) {
@@ -63,7 +58,11 @@ export class Front {
       if (seen.has(name)) throw new SkinkError("bad-name", `Cannot serve two devices named ${name}: names must differ`);
       seen.add(name);
     }
-    this.#devices = config.devices.map((device) => new ServedDevice(device, log, () => this.#server.unpinAll()));
+    const clients: Clients = {
+      unpinAll: () => this.#server.unpinAll(),
+      cutOffIdleWriters: (device) => this.#server.cutOffIdleWriters(device),
+    };
+    this.#devices = config.devices.map((device) => new ServedDevice(device, log, clients));
     this.#server = new NbdServer({
       exports: {
         list: () => this.#offered().map(({ name }) => ({ name, description: "" })),
@@ -86,7 +85,7 @@ export class Front {
   }
 
   /** Resolves with the end of this front, whoever has stopped it. */
-  get ended(): Promise<FrontOutcome> {
+  get ended(): Promise<StopOutcome> {
     return this.#ended.promise;
   }
 
@@ -113,7 +112,7 @@ export class Front {
   }
 
   /** No new requests; drain, flush, close. Never rejects. */
-  stop(): Promise<FrontOutcome> {
+  stop(): Promise<StopOutcome> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
   }
@@ -144,7 +143,7 @@ export class Front {
     return join(this.#folder, "nbd.sock");
   }
 
-  async #stop(): Promise<FrontOutcome> {
+  async #stop(): Promise<StopOutcome> {
     // Devices refuse what is new while clients still get what is old; then the connections have nothing left to wait for.
     const stops = await Promise.all(this.#devices.map((device) => device.stop()));
     const clean = stops.every((stop) => stop.clean);
@@ -154,14 +153,14 @@ export class Front {
       reason === undefined ? [] : [`${this.#devices[index]?.name}: ${reason}`],
     );
     if (clean) for (const device of this.#devices) device.dispose();
-    const outcome = reasons.length === 0 ? { clean } : { clean, reason: reasons.join("; ") };
+    const outcome = { clean, reason: clean ? undefined : reasons.join("; ") };
     if (!clean) this.#log.error(`stopped, but not cleanly: ${outcome.reason}`);
     // Whoever asked over the control socket gets the outcome before the socket closes.
     setImmediate(() => this.#end(outcome));
     return outcome;
   }
 
-  async #end(outcome: FrontOutcome): Promise<void> {
+  async #end(outcome: StopOutcome): Promise<void> {
     await this.#control?.close();
     this.#ended.resolve(outcome);
   }

@@ -1,7 +1,7 @@
 import { pino } from "pino";
 import type { Log } from "../shadow/ports.ts";
 
-export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
+export const LOG_LEVELS = ["info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export interface LogOptions {
@@ -13,7 +13,7 @@ export interface LogOptions {
 /** Bytes of log that wait for a slow reader of stderr. What comes on top is dropped: a log never stops the I/O. */
 const MAX_WAITING_BYTES = 1 << 20;
 
-/** The log of a front: its own lines, and what drivers say (at level "debug" and up, as `driver` decides). On stderr. */
+/** The log of a front: its own lines, and what drivers print. On stderr. */
 export function createLog(options: LogOptions): Log {
   const stderr = pino.destination({ fd: 2, sync: false, maxLength: MAX_WAITING_BYTES });
   const settings = { level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime };

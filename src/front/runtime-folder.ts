@@ -1,8 +1,8 @@
-import { chmodSync, lstatSync, mkdirSync, readdirSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SkinkError } from "../block/errors.ts";
-import { isAlive, removeStale } from "./socket-file.ts";
+import { isAlive } from "../nbd/socket-file.ts";
 
 const SUFFIX = ".control";
 
@@ -29,7 +29,7 @@ export async function findControlPath(): Promise<string> {
     const path = join(folder, name);
     if (!name.endsWith(SUFFIX)) continue;
     if (await isAlive(path)) alive.push(path);
-    else removeStale(path);
+    else rmSync(path, { force: true });
   }
   const [only, ...others] = alive;
   if (only === undefined) {

@@ -2,9 +2,9 @@ import { SkinkError } from "../block/errors.ts";
 import { InlineIncarnations } from "../link/inline.ts";
 import { ProcessIncarnations } from "../link/process.ts";
 import { type ArenaLimits, createHeapArenas, createSharedArenas } from "../link/shared-arenas.ts";
-import { Device, type DevicePorts } from "../shadow/device.ts";
+import { Device } from "../shadow/device.ts";
 import type { DeviceLimits } from "../shadow/limits.ts";
-import type { IncarnationEvents, Log } from "../shadow/ports.ts";
+import type { BlockDevice, IncarnationEvents, Log } from "../shadow/ports.ts";
 import type { Policy } from "../supervisor/policy.ts";
 import { type StopOutcome, Supervisor } from "../supervisor/supervisor.ts";
 import { firstEpoch, realClock, realRandom } from "./clock.ts";
@@ -16,8 +16,6 @@ const DEFAULT_MEMORY: ArenaLimits = { writeBytes: 256 << 20, readBytes: 128 << 2
 
 /** Where a driver runs: in a process of its own, or in the front's, where nothing protects the front from it. */
 export type LinkKind = "process" | "inline";
-/** Bytes. Rounded up. */
-export type MemoryLimits = ArenaLimits;
 
 /** A device as it is wanted. What is left out has its default. */
 export interface DeviceConfig {
@@ -26,10 +24,16 @@ export interface DeviceConfig {
   readonly link?: LinkKind;
   /** Clients may not write, even though the driver could. */
   readonly readOnly?: boolean;
-  readonly limits?: Partial<DeviceLimits & MemoryLimits>;
+  readonly limits?: Partial<DeviceLimits & ArenaLimits>;
   readonly policy?: Partial<Policy>;
   /** False switches the shadow off: what a lost incarnation had not made durable is gone. To show what that means. */
   readonly retains?: boolean;
+}
+
+/** What a device asks of those who serve its clients when memory is short: see {@link NbdServer}. */
+export interface Clients {
+  unpinAll(): void;
+  cutOffIdleWriters(device: BlockDevice): number;
 }
 
 /** One device of a front: the core with real time, memory and incarnations around it. */
@@ -45,8 +49,8 @@ export class ServedDevice {
   /** Who waits for the end of a planned restart. */
   #restarting: PromiseWithResolvers<void> | undefined;
 
-  /** Starts nothing yet. `shortOfReads`: see {@link DevicePorts}. */
-  constructor(config: DeviceConfig, log: Log, shortOfReads: () => void) {
+  /** Starts nothing yet. */
+  constructor(config: DeviceConfig, log: Log, clients: Clients) {
     this.name = config.name;
     this.#config = config;
     const started = Promise.withResolvers<void>();
@@ -63,7 +67,14 @@ export class ServedDevice {
     let live = false;
     // Why it could not start is said once, by whoever started it.
     const coreLog: Log = { ...log, warn: (message) => live && log.warn(message) };
-    const ports = { name: config.name, clock: realClock, random: realRandom, log: coreLog, shortOfReads };
+    const ports = {
+      name: config.name,
+      clock: realClock,
+      random: realRandom,
+      log: coreLog,
+      shortOfReads: () => clients.unpinAll(),
+      cutOffIdleWriters: () => clients.cutOffIdleWriters(this.device),
+    };
     if (config.link === "inline") {
       const memory = createHeapArenas(limits);
       this.#freeMemory = () => {};
@@ -137,7 +148,6 @@ export class ServedDevice {
   status(uri: string): DeviceStatus {
     const { device } = this;
     const { state, reason, epoch, restarts, recoveries } = this.#supervisor;
-    const pid = this.#config.link === "inline" ? undefined : this.#incarnations.pid(epoch);
     return {
       name: this.name,
       uri,
@@ -145,7 +155,7 @@ export class ServedDevice {
       state,
       ...(reason === undefined ? {} : { reason }),
       epoch,
-      driver: { kind: this.#config.spec.kind, pid: pid ?? null },
+      driver: { kind: this.#config.spec.kind, pid: this.#incarnations.pid(epoch) ?? null },
       restarts,
       shadow: device.shadow,
       recoveries,

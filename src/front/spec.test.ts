@@ -75,7 +75,7 @@ test("what can't be served is said in one line, with the mend", () => {
     assert.throws(
       () => parseSpec(text, folder),
       (error: Error & { code: string }) => {
-        assert.equal(error.code, "BAD_SPEC");
+        assert.equal(error.code, "bad-spec");
         assert.match(error.message, expected);
         assert.match(error.message, /^Cannot serve "[^\n]*$/);
         return true;
@@ -88,5 +88,5 @@ test("what can't be served is said in one line, with the mend", () => {
 test("the long form says the same as the short one", () => {
   assert.deepEqual(specOf("file", { path: "a.img", size: "1M" }, folder), parseSpec("file:a.img?size=1M", folder));
   assert.deepEqual(specOf("./my-driver.ts", { a: "1" }, folder), parseSpec("./my-driver.ts?a=1", folder));
-  assert.throws(() => specOf("memry", {}, folder), { code: "BAD_SPEC" });
+  assert.throws(() => specOf("memry", {}, folder), { code: "bad-spec" });
 });

@@ -31,7 +31,7 @@ const KNOWN = "memory:SIZE, null:SIZE, file:PATH or ./DRIVER.ts";
  *   memory:256M   null:1G?latency=5ms   file:disk.img?size=10G   ./my-driver.ts?key=value   file:///srv/driver.mjs
  *
  * What stands before the "?" and the values are percent-decoded. Relative paths start at the folder `base`.
- * Throws BAD_SPEC; whether the options make sense is for the driver to say.
+ * Throws `bad-spec`; whether the options make sense is for the driver to say.
  */
 export function parseSpec(text: string, base: string = process.cwd()): DeviceSpec {
   const [, body, query] = /^([^?]*)(?:\?(.*))?$/s.exec(text) as unknown as [string, string, string | undefined];
@@ -140,5 +140,5 @@ function unknownWord(word: string): string {
 }
 
 function badSpec(text: string, what: string): SkinkError {
-  return new SkinkError("BAD_SPEC", `Cannot serve ${JSON.stringify(text)}: ${what}`);
+  return new SkinkError("bad-spec", `Cannot serve ${JSON.stringify(text)}: ${what}`);
 }

@@ -1,11 +1,6 @@
 import { closeSync } from "node:fs";
-import {
-  FIRST_KEPT_FD,
-  MAX_KEPT_BYTES,
-  MAX_KEPT_NAME_CHARS,
-  MAX_KEPT_REGIONS,
-  type MadeFile,
-} from "../link/control.ts";
+import { FIRST_KEPT_FD, type MadeFile } from "../link/control.ts";
+import { findKept, keptTooLate } from "../link/keeping.ts";
 import { createMemfd } from "../os/memfd.ts";
 import { mapShared } from "../os/mmap.ts";
 
@@ -29,14 +24,8 @@ export class Keeper {
 
   /** See {@link DriverContext.keep}. */
   keep(name: string, bytes: number): Uint8Array {
-    if (this.#ended) throw invalid(`Cannot keep ${name}: open has ended, a call from inside it was wanted`);
-    if (typeof name !== "string" || name.length > MAX_KEPT_NAME_CHARS)
-      throw invalid(
-        `Cannot keep ${String(name).slice(0, 20)}: a name of up to ${MAX_KEPT_NAME_CHARS} characters was wanted`,
-      );
-    const region = this.#regions.get(name) ?? this.#make(name, bytes);
-    if (region.bytes !== bytes)
-      throw invalid(`Cannot keep ${name}: there are ${region.bytes} bytes of it, ${bytes} were wanted`);
+    if (this.#ended) throw keptTooLate(name);
+    const region = findKept(this.#regions, name, bytes) ?? this.#make(name, bytes);
     region.memory ??= new Uint8Array(mapShared(region.fd, bytes, "write").buffer);
     return region.memory;
   }
@@ -53,21 +42,8 @@ export class Keeper {
   }
 
   #make(name: string, bytes: number): Region {
-    if (!Number.isSafeInteger(bytes) || bytes <= 0)
-      throw invalid(`Cannot keep ${name}: ${bytes} bytes, a positive number was wanted`);
-    let total = bytes;
-    for (const region of this.#regions.values()) total += region.bytes;
-    if (this.#regions.size === MAX_KEPT_REGIONS || total > MAX_KEPT_BYTES)
-      throw Object.assign(
-        new Error(`Cannot keep ${name}: at most ${MAX_KEPT_REGIONS} regions and ${MAX_KEPT_BYTES} bytes may be kept`),
-        { code: "ENOMEM" },
-      );
     const region = { bytes, fd: createMemfd(`skink-kept-${name.slice(0, 64)}`, bytes), made: true, memory: undefined };
     this.#regions.set(name, region);
     return region;
   }
-}
-
-function invalid(message: string): Error {
-  return Object.assign(new Error(message), { code: "EINVAL" });
 }

@@ -7,7 +7,6 @@ import {
   type FrontMessage,
   HOST_RING_FD,
   type HostMessage,
-  LineSplitter,
   MAX_CODE_BYTES,
   MAX_CONTROL_LINE_BYTES,
   type MadeFile,
@@ -15,6 +14,7 @@ import {
   WRITES_FD,
 } from "../link/control.ts";
 import { Executor } from "../link/executor.ts";
+import { LineReader } from "../link/lines.ts";
 import { type Opened, oneLine, openDriver } from "../link/opening.ts";
 import { HostRing, ringBytes } from "../link/ring.ts";
 import { exitNow } from "../os/exit.ts";
@@ -115,7 +115,7 @@ function die(message: string): void {
 }
 
 function listenToFront(hear: (message: FrontMessage) => void): void {
-  const lines = new LineSplitter(MAX_CONTROL_LINE_BYTES);
+  const lines = new LineReader(MAX_CONTROL_LINE_BYTES);
   const socket = new Socket({ fd: CONTROL_FD, readable: true, writable: false });
   socket.on("data", (chunk: Buffer) => {
     for (const line of lines.push(chunk) ?? []) hear(JSON.parse(line) as FrontMessage);

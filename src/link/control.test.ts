@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { LineSplitter, parseHostMessage } from "./control.ts";
+import { parseHostMessage } from "./control.ts";
 
 const OPENED = {
   type: "opened",
@@ -48,19 +48,4 @@ test("no line whatever makes the parser throw", () => {
       parseHostMessage(line);
     }),
   );
-});
-
-test("lines are found wherever the chunks are cut", () => {
-  const text = Buffer.from("one\nzwölf\n\nrest");
-  for (let cut = 0; cut <= text.length; cut++) {
-    const splitter = new LineSplitter(10);
-    const lines = [...(splitter.push(text.subarray(0, cut)) ?? []), ...(splitter.push(text.subarray(cut)) ?? [])];
-    assert.deepEqual(lines, ["one", "zwölf", ""]);
-  }
-});
-
-test("a line that is too long ends the reading, complete or not", () => {
-  assert.equal(new LineSplitter(3).push(Buffer.from("four\n")), undefined);
-  assert.equal(new LineSplitter(3).push(Buffer.from("four")), undefined);
-  assert.deepEqual(new LineSplitter(4).push(Buffer.from("four\n")), ["four"]);
 });

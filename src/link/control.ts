@@ -1,5 +1,6 @@
+import { isBlockSize } from "../block/geometry.ts";
 import type { DriverInfo } from "../shadow/ports.ts";
-import { isBlockSize } from "./opening.ts";
+import { MAX_KEPT_NAME_CHARS, MAX_KEPT_REGIONS } from "./keeping.ts";
 
 /** Descriptors that a driver host inherits, after its stdio. Those of regions it is to keep follow the last. */
 export const CONTROL_FD = 3;
@@ -14,10 +15,6 @@ export const FIRST_KEPT_FD = 11;
 
 /** Bytes of one message. */
 export const MAX_CONTROL_LINE_BYTES = 65536;
-/** Regions that a driver may keep, and what they may come to. They are sparse: only what is touched takes memory. */
-export const MAX_KEPT_REGIONS = 32;
-export const MAX_KEPT_BYTES = 2 ** 42;
-export const MAX_KEPT_NAME_CHARS = 256;
 /** Bytes of JavaScript that one host may leave for the next. */
 export const MAX_CODE_BYTES = 16 << 20;
 
@@ -63,31 +60,6 @@ export type HostMessage =
 
 /** From the front to the host: `taken`: the front has its own descriptors of what the host made. */
 export type FrontMessage = { readonly type: "taken" } | { readonly type: "close" };
-
-/** Cuts a stream into lines. */
-export class LineSplitter {
-  readonly #limitBytes: number;
-  #rest: Buffer = Buffer.alloc(0);
-
-  constructor(limitBytes: number) {
-    this.#limitBytes = limitBytes;
-  }
-
-  /** The lines that `chunk` (borrowed) completes; undefined once one is too long. */
-  push(chunk: Uint8Array): string[] | undefined {
-    let bytes = this.#rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([this.#rest, chunk]);
-    const lines: string[] = [];
-    for (;;) {
-      const end = bytes.indexOf(10);
-      if ((end < 0 ? bytes.length : end) > this.#limitBytes) return undefined;
-      if (end < 0) break;
-      lines.push(bytes.toString("utf8", 0, end));
-      bytes = bytes.subarray(end + 1);
-    }
-    this.#rest = bytes;
-    return lines;
-  }
-}
 
 /** A line of a host, which may be faulty: undefined where it is no message. */
 export function parseHostMessage(line: string): HostMessage | undefined {

@@ -5,7 +5,7 @@ import { addSeals, createMemfd, SEAL_FUTURE_WRITE } from "../os/memfd.ts";
 import { type Mapping, mapShared } from "../os/mmap.ts";
 import { ringBytes } from "./ring.ts";
 
-const RECEIVE_BYTES = 4096;
+export const RECEIVE_BYTES = 4096;
 
 export interface Rings {
   readonly front: Mapping;

@@ -4,15 +4,10 @@ import type { Socket } from "node:net";
 import { ring as ringDoorbell } from "../os/doorbell.ts";
 import type { IncarnationEvents } from "../shadow/ports.ts";
 import { bootParameters, readBootCode } from "./boot-parameters.ts";
-import {
-  type FrontMessage,
-  type HostMessage,
-  LineSplitter,
-  MAX_CONTROL_LINE_BYTES,
-  parseHostMessage,
-} from "./control.ts";
-import { listen, Parts, type Rings } from "./host-parts.ts";
+import { type FrontMessage, type HostMessage, MAX_CONTROL_LINE_BYTES, parseHostMessage } from "./control.ts";
+import { listen, Parts, RECEIVE_BYTES, type Rings } from "./host-parts.ts";
 import type { KeptFile } from "./kept.ts";
+import { LineReader } from "./lines.ts";
 import { type DriverSource, driverName } from "./opening.ts";
 import type { DriverOutput } from "./output.ts";
 import { groupRuns, killGroup } from "./process-group.ts";
@@ -22,7 +17,6 @@ import type { SharedArenas } from "./shared-arenas.ts";
 
 /** Not --input-type: a driver's own worker threads inherit the flags, and would not start with that one. */
 const NODE_FLAGS = ["--disable-warning=ExperimentalWarning", "--eval"];
-const RECEIVE_BYTES = 4096;
 /** How often to look whether the last of a killed host's own children is gone. */
 const GROUP_POLL_MS = 5;
 /** How long a stream of output that somebody else still holds open is read after its host is gone. */
@@ -60,7 +54,7 @@ export class HostProcess {
   readonly #controlFd: number;
   readonly #doorbell: Socket;
   readonly #doorbellFd: number;
-  readonly #lines = new LineSplitter(MAX_CONTROL_LINE_BYTES);
+  readonly #lines = new LineReader(MAX_CONTROL_LINE_BYTES);
   readonly #rings: Rings;
   #state: State = "opening";
   #link: ProcessLink | undefined;
@@ -182,7 +176,7 @@ export class HostProcess {
   #readOutput(): void {
     const { stdout, stderr } = this.#child;
     for (const pipe of [stdout, stderr]) {
-      const stream = this.#order.output.stream("");
+      const stream = this.#order.output.stream();
       pipe?.on("data", (chunk: Buffer) => stream.push(chunk));
       pipe?.on("error", () => {});
       pipe?.once("close", () => stream.end());

@@ -1,7 +1,7 @@
 import { registerHooks } from "node:module";
 import type { IncarnationEvents, Incarnations, Link, Operation } from "../shadow/ports.ts";
-import { MAX_KEPT_BYTES, MAX_KEPT_REGIONS } from "./control.ts";
 import { Executor } from "./executor.ts";
+import { findKept, keptTooLate } from "./keeping.ts";
 import { type DriverSource, type Opened, oneLine, openDriver } from "./opening.ts";
 import { RING_DEPTH } from "./ring.ts";
 import type { Arenas } from "./shared-arenas.ts";
@@ -22,7 +22,7 @@ export interface InlineIncarnationsOptions {
 export class InlineIncarnations implements Incarnations {
   readonly #options: InlineIncarnationsOptions;
   readonly #living = new Map<number, InlineIncarnation>();
-  readonly #kept = new Map<string, Uint8Array>();
+  readonly #kept = new Map<string, KeptMemory>();
 
   constructor(options: InlineIncarnationsOptions) {
     this.#options = options;
@@ -46,14 +46,18 @@ export class InlineIncarnations implements Incarnations {
     this.#living.get(epoch)?.kill();
   }
 
-  /** It lives in this process. */
-  pid(epoch: number): number | undefined {
-    return this.#living.has(epoch) ? process.pid : undefined;
-  }
+  /** It has no process of its own. */
+  pid(): undefined {}
 
   dispose(): void {
     this.#kept.clear();
   }
+}
+
+/** A region of memory that outlives incarnations. */
+interface KeptMemory {
+  readonly bytes: number;
+  readonly memory: Uint8Array;
 }
 
 interface Submission {
@@ -69,7 +73,7 @@ class InlineIncarnation implements Link {
   readonly epoch: number;
   readonly depth: number;
   readonly #options: InlineIncarnationsOptions;
-  readonly #kept: Map<string, Uint8Array>;
+  readonly #kept: Map<string, KeptMemory>;
   readonly #exited: (how: string) => void;
   readonly #closing = new AbortController();
   #executor: Executor | undefined;
@@ -83,7 +87,7 @@ class InlineIncarnation implements Link {
   constructor(
     epoch: number,
     options: InlineIncarnationsOptions,
-    kept: Map<string, Uint8Array>,
+    kept: Map<string, KeptMemory>,
     exited: (how: string) => void,
   ) {
     this.epoch = epoch;
@@ -94,22 +98,24 @@ class InlineIncarnation implements Link {
   }
 
   open(): void {
-    const fresh = new Map<string, Uint8Array>();
+    const regions = new Map(this.#kept);
     let opening = true;
     const context = {
       epoch: this.epoch,
       signal: this.#closing.signal,
       log: (message: string) => this.#options.output(oneLine(message)),
       keep: (name: string, bytes: number) => {
-        if (!opening) throw invalid(`Cannot keep ${name}: open has ended, a call from inside it was wanted`);
-        return this.#keep(fresh, name, bytes);
+        if (!opening) throw keptTooLate(name);
+        const region = findKept(regions, name, bytes) ?? { bytes, memory: new Uint8Array(bytes) };
+        regions.set(name, region);
+        return region.memory;
       },
     };
     openDriver(this.#options.driver, context).then(
       (opened) => {
         opening = false;
         if (this.#over) return;
-        for (const [name, memory] of fresh) this.#kept.set(name, memory);
+        for (const [name, region] of regions) this.#kept.set(name, region);
         this.#opened = opened;
         const { writes, reads } = this.#options.memory;
         const { blockSize } = opened.info.geometry;
@@ -176,21 +182,6 @@ class InlineIncarnation implements Link {
     if (!this.#batch && !this.#over) this.#options.events.settled(this.epoch);
   }
 
-  #keep(fresh: Map<string, Uint8Array>, name: string, bytes: number): Uint8Array {
-    const known = this.#kept.get(name) ?? fresh.get(name);
-    if (known !== undefined) {
-      if (known.byteLength === bytes) return known;
-      throw invalid(`Cannot keep ${name}: there are ${known.byteLength} bytes of it, ${bytes} were wanted`);
-    }
-    if (!Number.isSafeInteger(bytes) || bytes <= 0 || bytes > MAX_KEPT_BYTES)
-      throw invalid(`Cannot keep ${name}: ${bytes} bytes, a positive number was wanted`);
-    if (this.#kept.size + fresh.size >= MAX_KEPT_REGIONS)
-      throw invalid(`Cannot keep ${name}: at most ${MAX_KEPT_REGIONS} regions may be kept`);
-    const memory = new Uint8Array(bytes);
-    fresh.set(name, memory);
-    return memory;
-  }
-
   #end(how: string): void {
     if (this.#over) return;
     this.#over = true;
@@ -210,8 +201,4 @@ function resolvePackageForAll(): void {
         ? next(specifier, { ...context, parentURL: import.meta.url })
         : next(specifier, context),
   });
-}
-
-function invalid(message: string): Error {
-  return Object.assign(new Error(message), { code: "EINVAL" });
 }

@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readlinkSync } from "node:fs";
 import { getSeals, SEALED_SIZE } from "../os/memfd.ts";
-import { MAX_KEPT_BYTES, MAX_KEPT_REGIONS, type MadeFile } from "./control.ts";
+import type { MadeFile } from "./control.ts";
+import { MAX_KEPT_BYTES, MAX_KEPT_REGIONS } from "./keeping.ts";
 
 /** A region of shared memory that outlives incarnations, held by its descriptor. */
 export interface KeptFile {

@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Driver, DriverContext, OpenedDevice } from "../block/driver.ts";
 import { SkinkError } from "../block/errors.ts";
-import { MAX_BLOCK_SIZE, MIN_BLOCK_SIZE } from "../block/geometry.ts";
+import { isBlockSize, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE } from "../block/geometry.ts";
 import type { DriverInfo } from "../shadow/ports.ts";
 
 const MAX_IDENTITY_CHARS = 1024;
@@ -29,7 +29,7 @@ export function driverName(source: DriverSource): string {
 
 /**
  * Imports the driver, checks its options, opens it and checks what it says of itself. Everything that is wrong with it
- * is a SkinkError (EDRIVER, or EOPTION for what its user gets wrong) of one line.
+ * is a SkinkError (`bad-driver`, or `bad-option` for what its user gets wrong) of one line.
  */
 export async function openDriver(source: DriverSource, context: DriverContext): Promise<Opened> {
   const name = driverName(source);
@@ -39,7 +39,7 @@ export async function openDriver(source: DriverSource, context: DriverContext): 
   try {
     device = await driver.open(options, context);
   } catch (error) {
-    throw new SkinkError("EDRIVER", `Cannot open driver ${name}: ${oneLine(error)}`, { cause: error });
+    throw new SkinkError("bad-driver", `Cannot open driver ${name}: ${oneLine(error)}`, { cause: error });
   }
   return checkOpened(device, name, context);
 }
@@ -64,9 +64,13 @@ async function load(source: DriverSource, name: string): Promise<object> {
     const what = missing
       ? `there is no file ${fileURLToPath(source.module)}`
       : `loading it failed: ${error instanceof Error ? `${error.name}: ` : ""}${oneLine(error)}`;
-    throw new SkinkError("EDRIVER", `Cannot open driver ${name}: ${what}, a module that exports a driver was wanted`, {
-      cause: error,
-    });
+    throw new SkinkError(
+      "bad-driver",
+      `Cannot open driver ${name}: ${what}, a module that exports a driver was wanted`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -74,7 +78,7 @@ function driverOf(module: object, name: string): Driver<unknown> {
   const driver: unknown = "default" in module ? module.default : undefined;
   if (typeof driver !== "object" || driver === null || !("open" in driver) || typeof driver.open !== "function") {
     const what = driver === undefined ? "it has no default export" : `its default export is ${describe(driver)}`;
-    throw new SkinkError("EDRIVER", `Cannot open driver ${name}: ${what}, an object with a method open was wanted`);
+    throw new SkinkError("bad-driver", `Cannot open driver ${name}: ${what}, an object with a method open was wanted`);
   }
   return driver as Driver<unknown>;
 }
@@ -83,7 +87,7 @@ function parseOptions(driver: Driver<unknown>, raw: Readonly<Record<string, stri
   try {
     return driver.options === undefined ? { ...raw } : driver.options.parse({ ...raw });
   } catch (error) {
-    throw new SkinkError("EOPTION", `Cannot open driver ${name}: ${optionErrors(error)}`, { cause: error });
+    throw new SkinkError("bad-option", `Cannot open driver ${name}: ${optionErrors(error)}`, { cause: error });
   }
 }
 
@@ -103,7 +107,7 @@ function optionErrors(error: unknown): string {
 
 function checkOpened(value: unknown, name: string, context: DriverContext): Opened {
   const refuse = (what: string, wanted: string): never => {
-    throw new SkinkError("EDRIVER", `Cannot open driver ${name}: open returned ${what}, ${wanted} was wanted`);
+    throw new SkinkError("bad-driver", `Cannot open driver ${name}: open returned ${what}, ${wanted} was wanted`);
   };
   if (typeof value !== "object" || value === null) return refuse(describe(value), "an object");
   const device = value as { readonly [Key in keyof OpenedDevice]?: unknown };
@@ -151,10 +155,6 @@ function checkOpened(value: unknown, name: string, context: DriverContext): Open
       discards: device.discards === true,
     },
   };
-}
-
-export function isBlockSize(value: number): boolean {
-  return value >= MIN_BLOCK_SIZE && value <= MAX_BLOCK_SIZE && Number.isInteger(Math.log2(value));
 }
 
 function hasCode(error: unknown, code: string): error is { code: string } {

@@ -24,8 +24,8 @@ export class DriverOutput {
   }
 
   /** One of its streams. */
-  stream(prefix: string): OutputStream {
-    return new OutputStream((text) => this.#pass(`${prefix}${text}`));
+  stream(): OutputStream {
+    return new OutputStream((text) => this.#pass(text));
   }
 
   /** Nothing more comes. */

@@ -5,6 +5,7 @@ import { type Pending, ReplyParser } from "./client-replies.ts";
 import type { ClientReceiver, ClientStream } from "./client-stream.ts";
 import { COMMAND } from "./protocol.ts";
 import { encodeRequest, REQUEST_BYTES } from "./requests.ts";
+import { viewOf } from "./view.ts";
 
 /** Data of a write from this size on goes to the socket as it is; smaller data is copied behind its header. */
 const REFERENCE_BYTES = 32 << 10;
@@ -135,7 +136,7 @@ export class ClientConnection implements ClientReceiver {
     this.#batch = [];
     const bytes = Buffer.allocUnsafe(this.#batchBytes);
     this.#batchBytes = 0;
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const view = viewOf(bytes);
     const { socket } = this.#stream;
     let cut = 0;
     let used = 0;

@@ -1,4 +1,5 @@
 import { SkinkError } from "../block/errors.ts";
+import { MAX_PAYLOAD_BYTES } from "../block/memory.ts";
 import { badServer } from "./client-errors.ts";
 import { decodeGreeting, encodeClientFlags, GREETING_BYTES } from "./greeting.ts";
 import {
@@ -21,6 +22,7 @@ import {
   OPTION_REPLY,
 } from "./protocol.ts";
 import { decodeString, encodeString } from "./strings.ts";
+import { viewOf } from "./view.ts";
 
 /** The bytes of a connection in order: how a handshake reads and writes. */
 export interface ByteStream {
@@ -48,7 +50,6 @@ export interface ListedExport {
   readonly description: string;
 }
 
-const DEFAULT_MAX_PAYLOAD_BYTES = 32 << 20;
 const MAX_OPTION_REPLY_BYTES = 64 << 10;
 /** Replies to one option; bounds a server that never ends its list. */
 const MAX_OPTION_REPLIES = 10_000;
@@ -168,7 +169,7 @@ function defaults(name: string, structured: boolean, allocationId: number | unde
     allocationId,
     minimumBlockSize: 1,
     preferredBlockSize: DEFAULT_PREFERRED_BLOCK_BYTES,
-    maximumPayload: DEFAULT_MAX_PAYLOAD_BYTES,
+    maximumPayload: MAX_PAYLOAD_BYTES,
   };
 }
 
@@ -177,8 +178,4 @@ function refused(name: string, reply: OptionReply | undefined): SkinkError {
   const what = said === undefined || said === "" ? `error ${(reply?.type ?? 0) & 0x7fff_ffff}` : `"${said}"`;
   const code = reply?.type === OPTION_REPLY.ERR_UNKNOWN ? "unknown-export" : "refused-export";
   return new SkinkError(code, `Cannot use NBD export "${name}": the server answered ${what}, success was wanted`);
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

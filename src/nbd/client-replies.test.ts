@@ -12,13 +12,14 @@ import {
   encodeSimpleReply,
   encodeStatusChunk,
 } from "./replies.ts";
+import { viewOf } from "./view.ts";
 
 const CONTEXT = 1;
 const cookie = (number: number) => ({ cookieHigh: 0, cookieLow: number });
 
 function encoded(length: number, encode: (view: DataView) => void): Buffer {
   const bytes = Buffer.alloc(length);
-  encode(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  encode(viewOf(bytes));
   return bytes;
 }
 const simple = (number: number, error: number) => encoded(16, (view) => encodeSimpleReply(view, cookie(number), error));

@@ -33,10 +33,10 @@ import {
 } from "./replies.ts";
 import { decodeRequest, encodeRequest, newRequestHeader } from "./requests.ts";
 import { decodeString } from "./strings.ts";
+import { viewOf } from "./view.ts";
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 const bytesOf = (text: string) => new Uint8Array(Buffer.from(text.replaceAll(" ", ""), "hex"));
-const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 test("the greeting has its golden bytes", () => {
   assert.equal(hex(encodeGreeting()), "4e42444d41474943" + "49484156454f5054" + "0003");

@@ -1,5 +1,7 @@
 import type { Socket } from "node:net";
 import type { Payload } from "../block/memory.ts";
+import type { BlockDevice } from "../shadow/ports.ts";
+import { MAX_PINNED_BYTES } from "./limits.ts";
 import { OutputQueue } from "./output.ts";
 import { receiveInto } from "./receiving-socket.ts";
 import type { Session } from "./session.ts";
@@ -8,7 +10,13 @@ import { OUTPUT_HIGH_WATER_BYTES, OUTPUT_LOW_WATER_BYTES, type Transport } from 
 /** Node asks for the next buffer before it heeds a pause; what then still comes, comes in here. */
 const SPILL_BYTES = 4 << 10;
 
+/** What the connections of a server have pinned together, in bytes of slots. */
+export interface Pins {
+  bytes: number;
+}
+
 export interface ConnectionOptions {
+  readonly pins: Pins;
   /** Whether the peer of a descriptor has closed it (poll's POLLRDHUP). */
   readonly hungUp: (fd: number) => boolean;
   /** It is closed, and nothing of it is left. */
@@ -26,6 +34,8 @@ export class Connection implements Transport {
   #spill: Uint8Array | undefined;
   /** Segments are in the hands of the socket. */
   #writing = false;
+  /** Of the server's pins, those of this connection. */
+  #pinnedBytes = 0;
   #flushing = false;
   #ending = false;
   #closed = false;
@@ -38,6 +48,7 @@ export class Connection implements Transport {
   readonly #wrote = () => {
     if (!this.#writing || this.#closed || this.#socket?.writableLength !== 0) return;
     this.#writing = false;
+    this.#setPinned(0);
     this.#output.written();
     this.#write();
   };
@@ -67,6 +78,11 @@ export class Connection implements Transport {
   /** Frees the payloads that a client which doesn't read keeps in the queue. */
   unpin(): void {
     this.#output.unpin();
+  }
+
+  /** See {@link Session.keepsIdle}. */
+  keepsIdle(device: BlockDevice, ms: number): boolean {
+    return this.#session?.keepsIdle(device, ms) === true;
   }
 
   shutdown(): void {
@@ -121,6 +137,7 @@ export class Connection implements Transport {
     if (this.#closed) return;
     this.#closed = true;
     this.#socket?.destroy();
+    this.#setPinned(0);
     this.#output.clear();
     // Never from inside a call of the session's.
     process.nextTick(() => {
@@ -160,7 +177,7 @@ export class Connection implements Transport {
     const socket = this.#socket;
     if (socket === undefined || this.#closed || this.#writing) return;
     for (;;) {
-      const round = this.#output.nextRound();
+      const round = this.#output.nextRound(MAX_PINNED_BYTES - this.#options.pins.bytes);
       if (round.length === 0) break;
       if (round.length > 1) socket.cork();
       for (const { bytes } of round) socket.write(bytes, this.#wrote);
@@ -168,12 +185,18 @@ export class Connection implements Transport {
       // Node tries to write at once; with nothing left in the stream, the kernel has taken it all.
       if (socket.writableLength > 0) {
         this.#writing = true;
+        this.#setPinned(this.#output.pinnedBytes);
         break;
       }
       this.#output.written();
     }
     this.#noteDepth();
     if (this.#ending && !this.#writing) socket.destroySoon();
+  }
+
+  #setPinned(bytes: number): void {
+    this.#options.pins.bytes += bytes - this.#pinnedBytes;
+    this.#pinnedBytes = bytes;
   }
 
   #noteHeight(): void {

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { ManualClock } from "../shadow/testing.ts";
 import { encodeClientFlags } from "./greeting.ts";
 import { encodeInfoRequest, encodeMetaContextRequest, encodeOption } from "./options.ts";
 import { COMMAND, OPTION, REQUEST_MAGIC } from "./protocol.ts";
 import { Session } from "./session.ts";
-import { FakeDevice, FakeTransport, feed, ManualClock, oneExport } from "./testing.ts";
+import { FakeDevice, FakeTransport, feed, oneExport } from "./testing.ts";
 
 const RUNS = 1000;
 const NONE = new Uint8Array(0);
@@ -143,7 +144,7 @@ test("each command gets exactly one reply, however it is malformed, split, delay
           const request = device.pending.shift();
           if (request !== undefined) device.answer(request);
           device.makeRoom();
-          clock.pass(0);
+          clock.advance(0);
         }
         assert.equal(transport.state, "open");
         const cookies = answeredCookies(transport.take()).sort((a, b) => a - b);

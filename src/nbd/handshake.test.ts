@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ManualClock } from "../shadow/testing.ts";
 import { encodeClientFlags } from "./greeting.ts";
 import { decodeInfo, decodeMetaContext, decodeOptionReplyHeader, decodeServer } from "./option-replies.ts";
 import { encodeInfoRequest, encodeMetaContextRequest, encodeOption } from "./options.ts";
 import { FLAG, INFO, OPTION, OPTION_REPLY } from "./protocol.ts";
 import { Session } from "./session.ts";
-import { FakeDevice, FakeTransport, feed, ManualClock, oneExport } from "./testing.ts";
+import { FakeDevice, FakeTransport, feed, oneExport } from "./testing.ts";
 
 const NONE = new Uint8Array(0);
 
@@ -216,13 +217,13 @@ test("base: lists and selects nothing, and what is unknown is ignored", () => {
 
 test("a handshake that takes longer than 10 s is dropped, a finished one is not", () => {
   const slow = start();
-  slow.clock.pass(9_999);
+  slow.clock.advance(9_999);
   assert.equal(slow.transport.state, "open");
-  slow.clock.pass(1);
+  slow.clock.advance(1);
   assert.equal(slow.transport.state, "destroyed");
   const quick = start();
   quick.types(OPTION.GO, go("disk"));
-  quick.clock.pass(60_000);
+  quick.clock.advance(60_000);
   assert.equal(quick.transport.state, "open");
   assert.equal(quick.clock.timers, 0);
 });
@@ -243,7 +244,7 @@ test("a shutdown answers the next option SHUTDOWN, but ABORT with ACK, and ends"
 test("a shutdown drops a handshake that says nothing", () => {
   const { session, clock, transport } = start();
   session.shutdown();
-  clock.pass(200);
+  clock.advance(200);
   assert.equal(transport.state, "destroyed");
   assert.equal(clock.timers, 0);
 });

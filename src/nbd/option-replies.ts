@@ -1,5 +1,6 @@
 import { INFO, OPTION_REPLY, OPTION_REPLY_MAGIC, type OptionReplyType } from "./protocol.ts";
 import { decodeString, encodeString } from "./strings.ts";
+import { viewOf } from "./view.ts";
 
 /*
  * A reply to an option, and the data of those that have some:
@@ -156,8 +157,4 @@ function numberAndStrings(number: number, ...strings: string[]): Uint8Array {
   viewOf(data).setUint32(0, number);
   data.set(text, 4);
   return data;
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

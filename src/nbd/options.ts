@@ -1,5 +1,6 @@
 import { OPTION_MAGIC } from "./protocol.ts";
 import { decodeString, encodeString } from "./strings.ts";
+import { viewOf } from "./view.ts";
 
 /*
  * An option, from the client, and the data of those that have some:
@@ -107,8 +108,4 @@ function lengthAndString(data: Uint8Array, view: DataView, at: number): { text: 
   if (length > data.length - at - 4) return undefined;
   const text = decodeString(data.subarray(at + 4, at + 4 + length));
   return text === undefined ? undefined : { text, end: at + 4 + length };
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

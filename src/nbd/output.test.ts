@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { HeapMemory } from "../shadow/testing.ts";
 import { OutputQueue } from "./output.ts";
-import { HeapMemory } from "./testing.ts";
 
 const KIB = 1024;
 const MIB = KIB * KIB;
@@ -17,7 +17,7 @@ function payload(length: number, fill: number) {
 /** All that is queued, as the kernel would get it. */
 function drain(output: OutputQueue): Buffer {
   const parts: Buffer[] = [];
-  for (let round = output.nextRound(); round.length > 0; round = output.nextRound()) {
+  for (let round = output.nextRound(Infinity); round.length > 0; round = output.nextRound(Infinity)) {
     parts.push(...round.map(({ bytes }) => Buffer.from(bytes)));
     output.written();
   }
@@ -31,7 +31,7 @@ test("small sends become one segment, and a small payload is free at once", () =
   output.reference(small.payload, 0, 4 * KIB, small.done);
   assert.equal(small.memory.usedBytes, 0);
   assert.equal(output.queuedBytes, 8 * 16 + 4 * KIB);
-  assert.equal(output.nextRound().length, 1);
+  assert.equal(output.nextRound(Infinity).length, 1);
   output.written();
   assert.equal(output.queuedBytes, 0);
 });
@@ -57,7 +57,7 @@ test("a large payload is kept until its last round is written", () => {
   output.reference(large.payload, 0, 3 * MIB, large.done);
   for (let round = 0; round < 3; round++) {
     assert.equal(large.memory.usedBytes, 3 * MIB);
-    assert.equal(output.nextRound().length, 1);
+    assert.equal(output.nextRound(Infinity).length, 1);
     output.written();
   }
   assert.equal(large.memory.usedBytes, 0);
@@ -69,7 +69,7 @@ test("unpinned payloads are free, but for what the socket has in its hands, and 
   const second = payload(64 * KIB, 2);
   output.reference(first.payload, 0, 2 * MIB, first.done);
   output.reference(second.payload, 0, 64 * KIB, second.done);
-  output.nextRound();
+  output.nextRound(Infinity);
   output.unpin();
   assert.equal(second.memory.usedBytes, 0);
   assert.equal(first.memory.usedBytes, 2 * MIB);
@@ -81,11 +81,28 @@ test("unpinned payloads are free, but for what the socket has in its hands, and 
   assert.equal(Buffer.compare(rest, Buffer.concat([Buffer.alloc(MIB, 1), Buffer.alloc(64 * KIB, 2)])), 0);
 });
 
+test("a round that would pin more than allowed is copied, and its payloads are free at once", () => {
+  const output = new OutputQueue();
+  const first = payload(MIB, 1);
+  const second = payload(MIB, 2);
+  for (const { payload, done } of [first, second]) output.reference(payload, 0, MIB, done);
+  assert.equal(output.nextRound(MIB - 1).length, 1);
+  assert.equal(output.pinnedBytes, 0);
+  assert.equal(first.memory.usedBytes, 0);
+  output.written();
+  const round = output.nextRound(MIB);
+  assert.equal(output.pinnedBytes, MIB);
+  assert.equal(Buffer.compare(Buffer.concat(round.map(({ bytes }) => bytes)), Buffer.alloc(MIB, 2)), 0);
+  output.written();
+  assert.equal(output.pinnedBytes, 0);
+  assert.equal(second.memory.usedBytes, 0);
+});
+
 test("a cleared queue gives every payload back once", () => {
   const output = new OutputQueue();
   const first = payload(2 * MIB, 1);
   output.reference(first.payload, 0, 2 * MIB, first.done);
-  output.nextRound();
+  output.nextRound(Infinity);
   output.clear();
   assert.equal(first.memory.usedBytes, 0);
   assert.equal(output.queuedBytes, 0);

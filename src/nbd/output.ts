@@ -12,6 +12,8 @@ interface Segment {
   bytes: Buffer;
   /** The payload they lie in; `undefined` for copied bytes. */
   part: Part | undefined;
+  /** Bytes of the slot that this keeps from being used again; 0 for copied bytes. */
+  readonly slotBytes: number;
 }
 
 /** What was queued of a payload: segments, one a slot, that aren't written yet. */
@@ -33,6 +35,7 @@ export class OutputQueue {
   #cut = 0;
   #used = 0;
   #round: Segment[] = [];
+  #pinnedBytes = 0;
   #queuedBytes = 0;
 
   /** Bytes that are queued, those of the round included. */
@@ -62,7 +65,7 @@ export class OutputQueue {
         this.copy(slot.bytes.subarray(from, from + count));
       } else {
         part.segments++;
-        this.#segments.push({ bytes: bufferOf(slot.bytes, from, count), part });
+        this.#segments.push({ bytes: bufferOf(slot.bytes, from, count), part, slotBytes: slot.bytes.length });
         this.#queuedBytes += count;
       }
       at += count;
@@ -70,21 +73,40 @@ export class OutputQueue {
     finish(part);
   }
 
-  /** The next segments to write, until `written` in the hands of the socket. Empty when there is nothing. */
-  nextRound(): readonly { readonly bytes: Buffer }[] {
+  /**
+   * The next segments to write, until `written` in the hands of the socket. Empty when there is nothing. Where they would
+   * pin more than `pinLimit` bytes of slots, they are copied.
+   */
+  nextRound(pinLimit: number): readonly { readonly bytes: Buffer }[] {
     this.#seal();
     let bytes = 0;
     let count = 0;
-    while (count < this.#segments.length && bytes < ROUND_BYTES) bytes += this.#segments[count++]?.bytes.length ?? 0;
+    let pinned = 0;
+    while (count < this.#segments.length && bytes < ROUND_BYTES) {
+      const segment = this.#segments[count++] as Segment;
+      bytes += segment.bytes.length;
+      if (segment.part !== undefined) pinned += segment.slotBytes;
+    }
+    if (pinned > pinLimit) {
+      for (let index = 0; index < count; index++) unpinSegment(this.#segments[index] as Segment);
+      pinned = 0;
+    }
+    this.#pinnedBytes = pinned;
     this.#round = count === this.#segments.length ? this.#segments : this.#segments.slice(0, count);
     this.#segments = count === this.#segments.length ? [] : this.#segments.slice(count);
     return this.#round;
+  }
+
+  /** Bytes of the slots that the round pins: nobody can take them from the socket before it has written them. */
+  get pinnedBytes(): number {
+    return this.#pinnedBytes;
   }
 
   /** The kernel has taken the round. */
   written(): void {
     const round = this.#round;
     this.#round = [];
+    this.#pinnedBytes = 0;
     for (const { bytes } of round) this.#queuedBytes -= bytes.length;
     if (this.#queuedBytes === 0) {
       this.#cut = 0;
@@ -95,13 +117,7 @@ export class OutputQueue {
 
   /** Copies what is referred to and not in the hands of the socket, so that its payloads are free. */
   unpin(): void {
-    for (const segment of this.#segments) {
-      const { part } = segment;
-      if (part === undefined) continue;
-      segment.bytes = Buffer.from(segment.bytes);
-      segment.part = undefined;
-      finish(part);
-    }
+    for (const segment of this.#segments) unpinSegment(segment);
   }
 
   /** Drops everything: the socket is closed. */
@@ -109,6 +125,7 @@ export class OutputQueue {
     const dropped = [...this.#round, ...this.#segments];
     this.#round = [];
     this.#segments = [];
+    this.#pinnedBytes = 0;
     this.#queuedBytes = 0;
     this.#cut = 0;
     this.#used = 0;
@@ -117,7 +134,7 @@ export class OutputQueue {
 
   #seal(): void {
     if (this.#cut === this.#used) return;
-    this.#segments.push({ bytes: this.#gather.subarray(this.#cut, this.#used), part: undefined });
+    this.#segments.push({ bytes: this.#gather.subarray(this.#cut, this.#used), part: undefined, slotBytes: 0 });
     this.#cut = this.#used;
   }
 
@@ -130,6 +147,14 @@ export class OutputQueue {
     this.#cut = 0;
     this.#used = 0;
   }
+}
+
+function unpinSegment(segment: Segment): void {
+  const { part } = segment;
+  if (part === undefined) return;
+  segment.bytes = Buffer.from(segment.bytes);
+  segment.part = undefined;
+  finish(part);
 }
 
 function finish(part: Part): void {

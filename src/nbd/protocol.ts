@@ -1,6 +1,6 @@
 /*
  * The numbers of the NBD protocol: doc/proto.md of the nbd project ("Values"). Everything on the wire is big-endian.
- * Eight-byte magics are strings here, compared and written as two words.
+ * Eight-byte magics are pairs of words.
  */
 
 /** "NBDMAGIC" */

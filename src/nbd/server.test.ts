@@ -6,10 +6,11 @@ import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { realClock } from "../front/clock.ts";
 import { NbdClient } from "./client.ts";
+import { MAX_PINNED_BYTES } from "./limits.ts";
 import { NbdServer, type NbdServerOptions } from "./server.ts";
-import { FakeDevice, oneExport, realClock } from "./testing.ts";
-import { conversation } from "./testing-wire.ts";
+import { conversation, FakeDevice, oneExport } from "./testing.ts";
 import { formatUri } from "./uri.ts";
 
 const KIB = 1024;
@@ -188,6 +189,32 @@ test("a client that does not read its replies keeps no memory of reads after unp
   server.unpinAll();
   assert(device.reads.usedBytes <= 2 * MIB);
   socket.destroy();
+});
+
+test("clients that do not read their replies, however many, leave memory of reads for the others", async (context) => {
+  const { device, server, path } = await serve(context);
+  device.content.fill(1);
+  const clients = await Promise.all(Array.from({ length: 24 }, () => rawClient(path)));
+  const all = submitted(device, 2 * clients.length);
+  for (const socket of clients) {
+    socket.pause();
+    socket.write(conversation(2, MIB));
+  }
+  await all;
+  await new Promise((resolve) => setImmediate(resolve));
+  server.unpinAll();
+  assert(device.reads.usedBytes <= MAX_PINNED_BYTES);
+  for (const socket of clients) socket.destroy();
+  while (server.connections > 0) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(device.reads.usedBytes, 0);
+});
+
+test("a server that is closed while it begins to listen listens nowhere", async (context) => {
+  const { path } = await serve(context);
+  const server = new NbdServer({ exports: oneExport(new FakeDevice()), clock: realClock, hungUp: () => false });
+  const listening = server.listen({ path: `${path}.late` });
+  await Promise.all([server.close(), assert.rejects(listening, { code: "cannot-listen" })]);
+  assert.equal(existsSync(`${path}.late`), false);
 });
 
 test("a client that vanishes in the middle of anything leaves nothing", async (context) => {

@@ -1,11 +1,11 @@
-import { lstat, unlink } from "node:fs/promises";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import { SkinkError } from "../block/errors.ts";
-import type { Clock, Log } from "../shadow/ports.ts";
-import { Connection } from "./connection.ts";
+import type { BlockDevice, Clock, Log } from "../shadow/ports.ts";
+import { Connection, type Pins } from "./connection.ts";
 import type { Exports } from "./exports.ts";
-import type { SessionLimits } from "./limits.ts";
+import { MAX_WRITE_SILENCE_MS, type SessionLimits } from "./limits.ts";
 import { Session } from "./session.ts";
+import { makeWay } from "./socket-file.ts";
 import { type Address, describeAddress } from "./uri.ts";
 
 export const MAX_CONNECTIONS = 64;
@@ -29,6 +29,7 @@ export class NbdServer {
   readonly #options: NbdServerOptions;
   readonly #listeners = new Set<Server>();
   readonly #connections = new Set<Connection>();
+  readonly #pins: Pins = { bytes: 0 };
   #closing = false;
   #onEmpty: (() => void) | undefined;
 
@@ -45,9 +46,14 @@ export class NbdServer {
    * address itself, its port filled in where 0 was asked for. Rejects with `address-in-use` or `cannot-listen`.
    */
   async listen(address: Address): Promise<Address> {
-    if ("path" in address) await clearStaleSocket(address);
+    if ("path" in address) await makeWay(address.path);
     const listener = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => this.#accept(socket));
     await startListening(listener, address);
+    if (this.#closing) {
+      await new Promise((resolve) => listener.close(resolve));
+      const what = `Cannot listen at ${describeAddress(address)}: the server was closed meanwhile, an open one was wanted`;
+      throw new SkinkError("cannot-listen", what);
+    }
     this.#listeners.add(listener);
     const bound = listener.address();
     if ("path" in address || bound === null || typeof bound === "string") return address;
@@ -57,6 +63,17 @@ export class NbdServer {
   /** Frees the memory of reads that clients which don't read keep in their queues. */
   unpinAll(): void {
     for (const connection of this.#connections) connection.unpin();
+  }
+
+  /** Cuts off the clients that keep memory of `device` for writes whose data they don't send. How many there were. */
+  cutOffIdleWriters(device: BlockDevice): number {
+    const idle = [...this.#connections].filter((connection) => connection.keepsIdle(device, MAX_WRITE_SILENCE_MS));
+    for (const connection of idle) connection.destroy();
+    if (idle.length > 0) {
+      const silence = `whose writes' data had not come on for ${MAX_WRITE_SILENCE_MS} ms while others waited for memory`;
+      this.#options.log?.warn(`cut off ${idle.length} NBD clients ${silence}`);
+    }
+    return idle.length;
   }
 
   /**
@@ -88,7 +105,7 @@ export class NbdServer {
       return;
     }
     const { exports, clock, limits, hungUp } = this.#options;
-    const connection = new Connection({ hungUp, onClosed: (gone) => this.#closed(gone) });
+    const connection = new Connection({ hungUp, pins: this.#pins, onClosed: (gone) => this.#closed(gone) });
     this.#connections.add(connection);
     const session = new Session({ transport: connection, exports, clock, ...(limits === undefined ? {} : { limits }) });
     connection.open(session, accepted);
@@ -116,41 +133,10 @@ function startListening(listener: Server, address: Address): Promise<void> {
   });
 }
 
-async function clearStaleSocket(address: { readonly path: string }): Promise<void> {
-  const { path } = address;
-  const found = await lstat(path).catch(() => undefined);
-  if (found === undefined) return;
-  if (!found.isSocket()) {
-    throw new SkinkError(
-      "cannot-listen",
-      `Cannot listen at socket ${path}: it is another kind of file, a free path was wanted`,
-    );
-  }
-  if (await answers(path)) throw inUse(address);
-  await unlink(path).catch(() => undefined);
-}
-
-/** Whether somebody listens at a socket file. */
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect({ path });
-    probe.once("connect", () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once("error", (error: NodeJS.ErrnoException) =>
-      resolve(error.code !== "ECONNREFUSED" && error.code !== "ENOENT"),
-    );
-  });
-}
-
 function listenError(address: Address, error: NodeJS.ErrnoException): SkinkError {
-  if (error.code === "EADDRINUSE") return inUse(address, error);
-  const what = `Cannot listen at ${describeAddress(address)}: ${error.code ?? error.message}, an address to bind was wanted`;
-  return new SkinkError("cannot-listen", what, { cause: error });
-}
-
-function inUse(address: Address, cause?: Error): SkinkError {
-  const message = `Cannot listen at ${describeAddress(address)}: another server listens there, a free address was wanted`;
-  return new SkinkError("address-in-use", message, cause === undefined ? {} : { cause });
+  const [code, what] =
+    error.code === "EADDRINUSE"
+      ? ["address-in-use", "another server listens there, a free address was wanted"]
+      : ["cannot-listen", `${error.code ?? error.message}, an address to bind was wanted`];
+  return new SkinkError(code, `Cannot listen at ${describeAddress(address)}: ${what}`, { cause: error });
 }

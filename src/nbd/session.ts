@@ -1,4 +1,4 @@
-import type { Clock, Timer } from "../shadow/ports.ts";
+import type { BlockDevice, Clock, Timer } from "../shadow/ports.ts";
 import type { Exports } from "./exports.ts";
 import { type Choice, Handshake } from "./handshake.ts";
 import { DEFAULT_LIMITS, type SessionLimits } from "./limits.ts";
@@ -66,6 +66,11 @@ export class Session {
     } else {
       this.#negotiate();
     }
+  }
+
+  /** Whether its client keeps memory of `device` for a write whose data has not come on for `ms`. */
+  keepsIdle(device: BlockDevice, ms: number): boolean {
+    return this.#phase.name === "transmission" && this.#phase.transmission.keepsIdle(device, ms);
   }
 
   /** The transport's queue has sunk. */

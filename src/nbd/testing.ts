@@ -1,49 +1,18 @@
 import assert from "node:assert/strict";
 import { ERRNO, type Errno } from "../block/errors.ts";
 import type { Geometry } from "../block/geometry.ts";
-import { MAX_SLOT_BYTES, type Memory, type Payload } from "../block/memory.ts";
+import { MAX_SLOT_BYTES, type Memory, type Payload, restOfSlot, slotBytes } from "../block/memory.ts";
 import type { Extent, Request } from "../block/request.ts";
-import type { BlockDevice, Clock, Timer } from "../shadow/ports.ts";
+import type { BlockDevice } from "../shadow/ports.ts";
+import { GEOMETRY, HeapMemory } from "../shadow/testing.ts";
 import type { Exports } from "./exports.ts";
+import { encodeClientFlags } from "./greeting.ts";
+import { encodeInfoRequest, encodeOption } from "./options.ts";
+import { COMMAND, OPTION } from "./protocol.ts";
+import { encodeRequest, REQUEST_BYTES } from "./requests.ts";
 import type { Session } from "./session.ts";
 import type { Transport } from "./transport.ts";
-
-/** Memory from the heap that counts, and refuses to be released twice. */
-export class HeapMemory implements Memory {
-  readonly limitBytes: number;
-  usedBytes = 0;
-  readonly #free = new Map<number, Payload["slots"][number][]>();
-
-  constructor(limitBytes = 64 << 20) {
-    this.limitBytes = limitBytes;
-  }
-
-  get fullness(): number {
-    return this.usedBytes / this.limitBytes;
-  }
-
-  allocate(length: number): Payload | undefined {
-    if (this.usedBytes + length > this.limitBytes) return undefined;
-    this.usedBytes += length;
-    const slots: Payload["slots"][number][] = [];
-    for (let left = length; left > 0; left -= MAX_SLOT_BYTES) {
-      const size = Math.min(left, MAX_SLOT_BYTES);
-      slots.push(this.#free.get(size)?.pop() ?? { address: 0, bytes: new Uint8Array(size) });
-    }
-    return { slots, length, references: 1 };
-  }
-
-  release(payload: Payload): void {
-    assert(payload.references > 0, "a payload was released twice");
-    if (--payload.references > 0) return;
-    this.usedBytes -= payload.length;
-    for (const slot of payload.slots) {
-      const free = this.#free.get(slot.bytes.length);
-      if (free === undefined) this.#free.set(slot.bytes.length, [slot]);
-      else free.push(slot);
-    }
-  }
-}
+import { viewOf } from "./view.ts";
 
 /** A device in memory. Answers with each `kick`, or, while `held`, when the test says so. */
 export class FakeDevice implements BlockDevice {
@@ -68,16 +37,7 @@ export class FakeDevice implements BlockDevice {
   #waiting: (() => void)[] = [];
 
   constructor(geometry: Partial<Geometry> = {}) {
-    this.geometry = {
-      size: 1 << 20,
-      blockSize: 512,
-      readOnly: false,
-      fua: true,
-      trim: true,
-      zero: true,
-      extents: true,
-      ...geometry,
-    };
+    this.geometry = { ...GEOMETRY, size: 1 << 20, fua: true, ...geometry };
     this.content = new Uint8Array(this.geometry.size);
   }
 
@@ -165,55 +125,6 @@ export class FakeDevice implements BlockDevice {
   }
 }
 
-/** Time that passes when the test says so. */
-export class ManualClock implements Clock {
-  #now = 0;
-  #timers: { at: number; callback: () => void }[] = [];
-
-  now(): number {
-    return this.#now;
-  }
-
-  after(ms: number, callback: () => void): Timer {
-    const timer = { at: this.#now + ms, callback };
-    this.#timers.push(timer);
-    return {
-      cancel: () => {
-        this.#timers = this.#timers.filter((other) => other !== timer);
-      },
-    };
-  }
-
-  get timers(): number {
-    return this.#timers.length;
-  }
-
-  pass(ms: number): void {
-    const until = this.#now + ms;
-    for (;;) {
-      const next = this.#timers.filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)[0];
-      if (next === undefined) break;
-      this.#timers = this.#timers.filter((other) => other !== next);
-      this.#now = next.at;
-      next.callback();
-    }
-    this.#now = until;
-  }
-}
-
-/** The clock of the machine. */
-export const realClock: Clock = {
-  now: () => performance.now(),
-  after(ms, callback) {
-    if (ms > 0) {
-      const timer = setTimeout(callback, ms);
-      return { cancel: () => clearTimeout(timer) };
-    }
-    const immediate = setImmediate(callback);
-    return { cancel: () => clearImmediate(immediate) };
-  },
-};
-
 /** A transport whose other end is the test. */
 export class FakeTransport implements Transport {
   queuedBytes = 0;
@@ -232,11 +143,8 @@ export class FakeTransport implements Transport {
   sendPayload(payload: Payload, start: number, length: number, done: () => void): void {
     const bytes = new Uint8Array(length);
     for (let at = 0; at < length; ) {
-      const slot = payload.slots[Math.floor((start + at) / MAX_SLOT_BYTES)];
-      assert(slot !== undefined);
-      const from = (start + at) % MAX_SLOT_BYTES;
-      const count = Math.min(length - at, MAX_SLOT_BYTES - from);
-      bytes.set(slot.bytes.subarray(from, from + count), at);
+      const count = Math.min(length - at, restOfSlot(start + at));
+      bytes.set(slotBytes(payload, start + at, count), at);
       at += count;
     }
     this.#push(bytes, done);
@@ -313,4 +221,19 @@ export function feed(session: Session, transport: FakeTransport, bytes: Uint8Arr
 export function oneExport(device: BlockDevice, name = "disk", description = "a disk"): Exports {
   const only = { name, description, device };
   return { list: () => [only], find: (wanted) => (wanted === name ? only : undefined) };
+}
+
+/** What a client sends that chooses "disk" and reads `count` times `length` bytes from the start. */
+export function conversation(count: number, length: number): Buffer {
+  const requests = Buffer.alloc(count * REQUEST_BYTES);
+  const view = viewOf(requests);
+  for (let index = 0; index < count; index++) {
+    const header = { type: COMMAND.READ, flags: 0, cookieHigh: 0, cookieLow: index, offset: 0, length };
+    encodeRequest(view, index * REQUEST_BYTES, header);
+  }
+  return Buffer.concat([
+    encodeClientFlags({ fixedNewstyle: true, noZeroes: true }),
+    encodeOption(OPTION.GO, encodeInfoRequest({ name: "disk", wanted: [] })),
+    requests,
+  ]);
 }

@@ -2,13 +2,15 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { ERRNO } from "../block/errors.ts";
+import { ManualClock } from "../shadow/testing.ts";
 import { encodeClientFlags } from "./greeting.ts";
 import { encodeInfoRequest, encodeMetaContextRequest, encodeOption } from "./options.ts";
 import { CHUNK, COMMAND, COMMAND_FLAG, OPTION } from "./protocol.ts";
 import { encodeRequest } from "./requests.ts";
 import { Session } from "./session.ts";
-import { FakeDevice, FakeTransport, feed, ManualClock, oneExport } from "./testing.ts";
+import { FakeDevice, FakeTransport, feed, oneExport } from "./testing.ts";
 import { OUTPUT_HIGH_WATER_BYTES } from "./transport.ts";
+import { viewOf } from "./view.ts";
 
 const { FUA, DF, REQ_ONE, NO_HOLE, FAST_ZERO } = COMMAND_FLAG;
 const KIB = 1024;
@@ -65,7 +67,7 @@ function command(
   data: Uint8Array = new Uint8Array(0),
 ): Buffer {
   const bytes = Buffer.alloc(28 + data.length);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(bytes);
   encodeRequest(view, 0, { type, flags, offset, length, cookieHigh: 0, cookieLow: ++cookies });
   bytes.set(data, 28);
   return bytes;
@@ -326,6 +328,24 @@ test("a client that hung up while it was paused loses what was not parsed, and n
   assert.equal(transport.take().length, 0);
 });
 
+test("a client that sends no more of a write's data is known by the time since it last did", () => {
+  const { session, transport, device, clock } = start();
+  const bytes = write(0, new Uint8Array(4096));
+  clock.advance(1000);
+  assert.equal(session.keepsIdle(device, 100), false);
+  feed(session, transport, bytes.subarray(0, 1000));
+  clock.advance(60);
+  feed(session, transport, bytes.subarray(1000, 2000));
+  clock.advance(60);
+  assert.equal(session.keepsIdle(device, 100), false);
+  clock.advance(40);
+  assert.equal(session.keepsIdle(device, 100), true);
+  assert.equal(session.keepsIdle(new FakeDevice(), 100), false);
+  feed(session, transport, bytes.subarray(2000));
+  clock.advance(1000);
+  assert.equal(session.keepsIdle(device, 100), false);
+});
+
 test("a connection that dies in the middle of a write gives its memory back", () => {
   const { session, transport, device } = start();
   feed(session, transport, write(0, new Uint8Array(4096)).subarray(0, 1000));
@@ -369,16 +389,16 @@ test("at the limit of requests in flight the client waits, and goes on at half o
   const answerOne = () => {
     const request = device.pending.shift();
     if (request !== undefined) device.answer(request);
-    clock.pass(0);
+    clock.advance(0);
   };
   answerOne();
   assert.equal(device.pending.length, 3);
   answerOne();
   assert.equal(device.pending.length, 4);
   device.answerAll();
-  clock.pass(0);
+  clock.advance(0);
   device.answerAll();
-  clock.pass(0);
+  clock.advance(0);
   assert.equal(replies(transport.take()).length, 10);
   assert.equal(transport.paused, false);
 });

@@ -56,6 +56,8 @@ export class Transmission implements Requester {
   /** Of its data, bytes that are there; in `drain`, bytes to come. */
   #progress = 0;
   #drainErrno: Errno = 0;
+  /** When some of a write's data had come, and not all of it. */
+  #heardAt = 0;
   #stopAsking: (() => void) | undefined;
   #wake: Timer | undefined;
   #hint: number;
@@ -97,6 +99,11 @@ export class Transmission implements Requester {
     const slot = command.payload.slots[Math.floor(this.#progress / MAX_SLOT_BYTES)];
     const from = this.#progress % MAX_SLOT_BYTES;
     return slot?.bytes.subarray(from, Math.min(MAX_SLOT_BYTES, from + command.length - this.#progress));
+  }
+
+  /** Whether it keeps memory of `device` for a write whose data has not come on for `ms`. */
+  keepsIdle(device: BlockDevice, ms: number): boolean {
+    return this.#input === "payload" && this.#device === device && this.#clock.now() - this.#heardAt >= ms;
   }
 
   /** How many bytes should be staged at once. */
@@ -257,7 +264,10 @@ export class Transmission implements Requester {
       slot.bytes.set(staging.take(count), at);
       this.#progress += count;
     }
-    if (this.#progress < command.length) return false;
+    if (this.#progress < command.length) {
+      this.#heardAt = this.#clock.now();
+      return false;
+    }
     this.#submit(command);
     return true;
   }

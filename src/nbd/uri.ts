@@ -1,6 +1,6 @@
 import { SkinkError } from "../block/errors.ts";
 
-export const DEFAULT_PORT = 10809;
+const DEFAULT_PORT = 10809;
 
 /** Where a server listens. */
 export type Address = { readonly path: string } | { readonly host: string; readonly port: number };

@@ -44,8 +44,7 @@ export const EINTR = 4;
 export const ENXIO = 6;
 export const EAGAIN = 11;
 export const EACCES = 13;
-export const EINVAL = 22;
-const ENOTSUP = 95;
+export const ENOTSUP = 95;
 
 function errorCode(errno: number): string {
   // Linux has one number for ENOTSUP and EOPNOTSUPP; Node's file system errors say the latter.

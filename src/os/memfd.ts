@@ -9,8 +9,8 @@ const F_GET_SEALS = 1034;
 /** Nobody can change the set of seals any more. */
 export const SEAL_SEAL = 1;
 /** The file cannot shrink: a mapping never faults with SIGBUS. */
-export const SEAL_SHRINK = 2;
-export const SEAL_GROW = 4;
+const SEAL_SHRINK = 2;
+const SEAL_GROW = 4;
 /** No new writable mapping and no write call; writable mappings made before stay writable. */
 export const SEAL_FUTURE_WRITE = 16;
 /** What each memfd that crosses a process boundary carries. */

@@ -1,8 +1,7 @@
 import koffi from "koffi";
-import { EAGAIN, EINTR, lastErrno, libc, systemError } from "./libc.ts";
+import { EAGAIN, EINTR, ENOTSUP, lastErrno, libc, systemError } from "./libc.ts";
 
 const RWF_NOWAIT = 8;
-const EOPNOTSUPP = 95;
 
 const preadv2: (fd: number, vector: BigUint64Array, count: number, offset: number, flags: number) => number = libc.func(
   "int64_t preadv2(int fd, const void *iov, int iovcnt, int64_t offset, int flags)",
@@ -22,6 +21,6 @@ export function readNoWait(fd: number, into: Uint8Array, position: number): numb
   const count = preadv2(fd, vector, 1, position, RWF_NOWAIT);
   if (count >= 0) return count;
   const errno = lastErrno();
-  if (errno === EAGAIN || errno === EINTR || errno === EOPNOTSUPP) return undefined;
+  if (errno === EAGAIN || errno === EINTR || errno === ENOTSUP) return undefined;
   throw systemError("preadv2", errno);
 }

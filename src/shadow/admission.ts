@@ -14,6 +14,8 @@ export interface AdmissionPorts {
   shortOfRoom(): void;
   /** Reads have taken all their memory: moving replies that wait for slow clients may help. */
   shortOfReads(): void;
+  /** Cuts off clients that keep memory for writes whose data they don't send. How many there were. */
+  cutOffIdleWriters(): number;
   /** Nothing could be released for `stallTimeoutMs` while somebody waited. */
   stalled(reason: string): void;
 }
@@ -61,6 +63,8 @@ export class Admission {
   /** An admitted request has been answered, or will not be submitted. */
   left(request: Request): void {
     if (isWriter(request.kind)) this.#admittedWriters--;
+    // With nothing left to release, no flush would ever say that it goes on.
+    if (this.#ports.pieces() === 0) this.#stalled = false;
     this.serveSoon();
   }
 
@@ -92,6 +96,9 @@ export class Admission {
       if (!needsMemory || request.payload !== undefined) {
         this.#admittedWriters++;
         this.#writers.admitted();
+        // Those who still wait do so from now on: what finds room by answers alone needs no flush to release any.
+        this.#stallTimer?.cancel();
+        this.#stallTimer = undefined;
         return "admitted";
       }
     }
@@ -126,6 +133,11 @@ export class Admission {
   #stall(): void {
     this.#stallTimer = undefined;
     if (this.#writers.length === 0) return;
+    if (this.#ports.cutOffIdleWriters() > 0) {
+      // Not the driver's fault: what they kept is room for those who wait.
+      this.#stallTimer = this.#ports.clock.after(this.#stallTimeoutMs, () => this.#stall());
+      return;
+    }
     this.#stalled = true;
     this.#ports.stalled(`no acknowledged write could be released for ${this.#stallTimeoutMs} ms`);
     this.serveSoon();

@@ -1,3 +1,6 @@
+import type { Errno } from "../block/errors.ts";
+import type { Request } from "../block/request.ts";
+
 /** What a device has counted since its front started. */
 export interface DeviceCounters {
   reads: number;
@@ -40,4 +43,29 @@ export function newCounters(): DeviceCounters {
     refusedReplays: 0,
     lateCompletions: 0,
   };
+}
+
+export function countReply(counters: DeviceCounters, request: Request, errno: Errno): void {
+  if (errno !== 0) counters.errors++;
+  switch (request.kind) {
+    case "read":
+      counters.reads++;
+      counters.readBytes += request.length;
+      break;
+    case "write":
+      counters.writes++;
+      counters.writtenBytes += request.length;
+      break;
+    case "zero":
+      counters.zeroes++;
+      break;
+    case "trim":
+      counters.trims++;
+      break;
+    case "flush":
+      counters.flushes++;
+      break;
+    default:
+      break;
+  }
 }

@@ -421,6 +421,59 @@ test("P6: where nothing can be released for stallTimeoutMs, writes and flushes g
   assert.equal(bench.device.shadow.pieces, 1);
 });
 
+test("P6: writers who find room by the answers of others alone are not refused, however long some of them wait", () => {
+  const bench = new Bench({ geometry: { fua: true }, writeBytes: 2 * SECTOR, limits: { stallTimeoutMs: 1000 } });
+  const sent: number[] = [];
+  const sendMore = (): void => {
+    const request = bench.request("write", sent.length, 1, { fua: true });
+    const verdict = bench.device.admit(request);
+    if (verdict === "wait") return void bench.device.whenRoom(request, sendMore);
+    assert.equal(verdict, "admitted");
+    sent.push(request.offset);
+    bench.device.submit(request);
+    bench.device.kick();
+    sendMore();
+  };
+  sendMore();
+  for (let round = 0; round < 30; round++) {
+    bench.link.complete("write");
+    bench.clock.advance(100);
+  }
+  assert.equal(sent.length, 32);
+  assert.equal(bench.device.trouble, undefined);
+});
+
+test("P6: before writers are refused, clients that keep memory for data they don't send are cut off", () => {
+  const bench = new Bench({ writeBytes: SECTOR, limits: { stallTimeoutMs: 100 } });
+  const silent = bench.request("write", 0);
+  assert.equal(bench.device.admit(silent), "admitted");
+  const waiting = bench.request("write", 1);
+  assert.equal(bench.device.admit(waiting), "wait");
+  let verdict: unknown;
+  bench.device.whenRoom(waiting, () => {
+    verdict = bench.device.admit(waiting);
+  });
+  bench.cutOffIdleWriters = () => {
+    bench.device.abandon(silent);
+    return 1;
+  };
+  bench.clock.advance(101);
+  assert.equal(verdict, "admitted");
+  assert.equal(bench.device.trouble, undefined);
+});
+
+test("P6: a device that has nothing to release any more is not stalled", () => {
+  const bench = new Bench({ geometry: { fua: true }, writeBytes: SECTOR, limits: { stallTimeoutMs: 100 } });
+  bench.send("write", 0, 1, { fua: true });
+  const waiting = bench.request("write", 1);
+  assert.equal(bench.device.admit(waiting), "wait");
+  bench.device.whenRoom(waiting, () => {});
+  bench.clock.advance(101);
+  assert.match(bench.device.trouble ?? "", /100 ms/);
+  bench.link.complete("write");
+  assert.equal(bench.device.trouble, undefined);
+});
+
 test("P6: pieces age into an own flush, and a failed own flush is not repeated at once", () => {
   const bench = new Bench({ limits: { flushAgeMs: 50, flushRetryMs: 1000 } });
   bench.done("write", 0);
@@ -432,6 +485,29 @@ test("P6: pieces age into an own flush, and a failed own flush is not repeated a
   assert.deepEqual(bench.link.summary, []);
   bench.clock.advance(200);
   assert.deepEqual(bench.link.summary, ["flush"]);
+});
+
+test("P6: pieces that the driver refuses are tried again with pauses, and each try is one line in the log", () => {
+  const bench = new Bench({ limits: { pieces: 8, flushShare: 0.5, flushAgeMs: 500, flushRetryMs: 1000 } });
+  for (let i = 0; i < 4; i++) {
+    bench.send("write", 2 * i);
+    bench.link.complete("write");
+  }
+  const link = bench.restart();
+  let refusals = 0;
+  for (let ms = 0; ms < 10_000; ms += 100) {
+    for (let left = 20; link.pending.length > 0 && left > 0; left--) {
+      if (link.summary[0] === "flush") {
+        link.complete("flush");
+      } else {
+        link.complete("write", undefined, ERRNO.ENOSPC);
+        refusals++;
+      }
+    }
+    bench.clock.advance(100);
+  }
+  assert(refusals >= 4 * 8 && refusals <= 4 * 12, `${refusals} writes in 10 s`);
+  assert.equal(bench.errors.length, refusals / 4);
 });
 
 test("P6: pieces are limited in number", () => {
@@ -532,6 +608,24 @@ test("quiesce starts nothing new, flushes, and says when the driver has nothing 
   assert.equal(bench.replies.has(held), false);
   bench.restart();
   assert.ok(bench.link.summary.length > 0);
+});
+
+test("after quiesce has said so, nothing is submitted: no client's flush, and none of its own", () => {
+  const bench = new Bench({ limits: { flushRetryMs: 100, flushAgeMs: 500 } });
+  bench.done("write", 0);
+  let idle = 0;
+  bench.device.quiesce(() => idle++);
+  bench.link.complete("flush", undefined, ERRNO.EIO);
+  bench.link.complete("write");
+  assert.equal(idle, 1);
+  const flush = bench.send("flush");
+  bench.clock.advance(1000);
+  assert.deepEqual(bench.link.summary, []);
+  assert.equal(idle, 1);
+  const link = bench.restart();
+  link.complete("write");
+  link.complete("flush");
+  assert.equal(bench.replies.get(flush), 0);
 });
 
 test("drain refuses newcomers with ESHUTDOWN and waits for the rest", () => {

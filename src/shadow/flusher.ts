@@ -98,7 +98,8 @@ export class Flusher {
     this.#timer = undefined;
     this.#endedAt = this.#clock.now();
     this.#tookMs = this.#endedAt - this.#startedAt;
-    if (failed) this.#notBefore = this.#endedAt + this.#limits.flushRetryMs;
+    // What the driver refuses it may refuse again: that is no more worth a try at once than a flush that failed.
+    if (failed || !flush.covers) this.#notBefore = this.#endedAt + this.#limits.flushRetryMs;
     return flush;
   }
 
@@ -115,24 +116,25 @@ export class Flusher {
 
   /** Takes out the FUA writers, waiting or aboard: what they wrote counts as unexecuted, so they have to write again. */
   takeWriters(): Operation[] {
-    const writers = [...this.#waiters, ...(this.#inFlight?.waiters ?? [])].filter((waiter) => waiter.kind !== "flush");
-    this.#waiters = this.#waiters.filter((waiter) => waiter.kind === "flush");
-    const aboard = this.#inFlight?.waiters;
-    if (aboard !== undefined) aboard.splice(0, aboard.length, ...aboard.filter((waiter) => waiter.kind === "flush"));
-    return writers;
+    return this.#take((waiter) => waiter.kind !== "flush");
   }
 
   /** Takes out the flush requests, waiting or aboard. */
   takeFlushes(): Operation[] {
-    const flushes = [...(this.#inFlight?.waiters ?? []), ...this.#waiters].filter((waiter) => waiter.kind === "flush");
-    this.#waiters = this.#waiters.filter((waiter) => waiter.kind !== "flush");
-    const aboard = this.#inFlight?.waiters;
-    if (aboard !== undefined) aboard.splice(0, aboard.length, ...aboard.filter((waiter) => waiter.kind !== "flush"));
-    return flushes;
+    return this.#take((waiter) => waiter.kind === "flush");
   }
 
   dispose(): void {
     this.#timer?.cancel();
+  }
+
+  #take(wanted: (waiter: Operation) => boolean): Operation[] {
+    const taken: Operation[] = [];
+    for (const list of [this.#inFlight?.waiters ?? [], this.#waiters]) {
+      taken.push(...list.filter(wanted));
+      list.splice(0, list.length, ...list.filter((waiter) => !wanted(waiter)));
+    }
+    return taken;
   }
 
   #wakeAfter(ms: number): void {

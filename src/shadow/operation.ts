@@ -1,4 +1,5 @@
 import type { Errno } from "../block/errors.ts";
+import { type Geometry, overlaps } from "../block/geometry.ts";
 import type { Payload } from "../block/memory.ts";
 import { isWriter, type Request, type RequestKind } from "../block/request.ts";
 import type { Piece } from "./piece-map.ts";
@@ -92,6 +93,25 @@ export class Operation {
     return this.over || this.errno !== 0 || (this.issued && this.position === this.length);
   }
 
+  /** Its first part is about to be issued. What the driver isn't needed for is done by this. */
+  begin(generation: number, geometry: Geometry): void {
+    this.issued = true;
+    this.generation = generation;
+    const { piece, request, kind } = this;
+    if (piece !== undefined) {
+      // What was in flight when the replay was scheduled may have cut the piece since.
+      this.offset = piece.offset;
+      this.length = piece.length;
+      if (piece.gone || (kind === "trim" && !geometry.trim)) this.position = this.length;
+    } else if (kind === "cache" || (kind === "trim" && !geometry.trim)) {
+      this.position = this.length;
+    } else if (kind === "extents" && request !== undefined && !geometry.extents) {
+      // Data everywhere is always a safe answer.
+      request.extents = [{ length: request.length, hole: false, zero: false }];
+      this.position = this.length;
+    }
+  }
+
   /** Back to waiting: nothing of it counts as executed. */
   reset(): void {
     this.issued = false;
@@ -106,11 +126,7 @@ export class Operation {
 
   /** Whether they share a sector and one of them changes it: then they must not be in flight at once (P3). */
   conflictsWith(other: Operation): boolean {
-    return (
-      (this.writer || other.writer) &&
-      this.offset < other.offset + other.length &&
-      other.offset < this.offset + this.length
-    );
+    return (this.writer || other.writer) && overlaps(this.offset, this.length, other.offset, other.length);
   }
 
   waitFor(other: Operation): void {

@@ -1,5 +1,6 @@
 import type { Errno } from "../block/errors.ts";
 import type { Geometry } from "../block/geometry.ts";
+import type { Memory } from "../block/memory.ts";
 import type { Request } from "../block/request.ts";
 
 /** What the core asks of time. Milliseconds since some fixed point, never going back. */
@@ -95,7 +96,7 @@ export interface Incarnations {
   kill(epoch: number): void;
 }
 
-/** What incarnations report. An event of an epoch that was given up is dropped and counted. */
+/** What incarnations report. An event of an epoch that was given up is dropped; a completion is counted, too. */
 export interface IncarnationEvents {
   opened(epoch: number, info: DriverInfo, link: Link): void;
   /** It could not open its store, or its module did not load. `message`: one line, for the operator. */
@@ -111,4 +112,28 @@ export interface IncarnationEvents {
   settled(epoch: number): void;
   /** It is gone and reaped. `how`: for example "killed by SIGKILL", "exit code 1: uncaught exception: …". */
   exited(epoch: number, how: string): void;
+}
+
+/** What a device is given. */
+export interface DevicePorts {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Memory for what clients write. From address `zeroes` on it has MAX_SLOT_BYTES that are always zero. */
+  readonly writes: Memory & { readonly zeroes: number };
+  /** Memory for what clients read. */
+  readonly reads: Memory;
+  /** There is no memory for a read: replies that clients are slow to take should be moved out of it. */
+  shortOfReads(): void;
+  /** Writers have long waited for memory: cuts off clients that keep some for data they don't send. How many there were. */
+  cutOffIdleWriters(): number;
+}
+
+/** Whom the device tells what became of an incarnation that it was attached to. */
+export interface AttachObserver {
+  /** Everything that earlier incarnations may have lost has been executed by this one. */
+  replayed(): void;
+  /** It serves another store, or the same one with its contents lost. */
+  mismatch(what: string): void;
 }

@@ -1,6 +1,6 @@
 import type { Errno } from "../block/errors.ts";
 import { appendExtent } from "../block/extents.ts";
-import { MAX_SLOT_BYTES, type Payload } from "../block/memory.ts";
+import { type Payload, restOfSlot, slotBytes } from "../block/memory.ts";
 import type { Extent } from "../block/request.ts";
 import type { Operation } from "./operation.ts";
 import { type Piece, PieceMap } from "./piece-map.ts";
@@ -203,16 +203,4 @@ function copyPiece(piece: Piece, from: number, until: number, into: Payload, at:
     target += run;
     left -= run;
   }
-}
-
-function restOfSlot(position: number): number {
-  return MAX_SLOT_BYTES - (position % MAX_SLOT_BYTES);
-}
-
-/** `length` bytes of a payload from `position` on, which must lie in one slot. */
-export function slotBytes(payload: Payload, position: number, length: number): Uint8Array {
-  const slot = payload.slots[Math.floor(position / MAX_SLOT_BYTES)];
-  if (slot === undefined) throw new RangeError(`payload of ${payload.length} bytes has no byte ${position}`);
-  const from = position % MAX_SLOT_BYTES;
-  return slot.bytes.subarray(from, from + length);
 }

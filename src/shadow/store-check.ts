@@ -1,14 +1,13 @@
 import { strict as assert } from "node:assert";
 import { crc32 } from "node:zlib";
-import type { Memory, Payload } from "../block/memory.ts";
+import { type Memory, type Payload, slotBytes } from "../block/memory.ts";
 import { Operation } from "./operation.ts";
 import type { Piece } from "./piece-map.ts";
 import type { DriverInfo, Random } from "./ports.ts";
-import { slotBytes } from "./shadow.ts";
 import type { Submissions } from "./submissions.ts";
 
 /** How many released blocks are remembered. */
-const SAMPLED_BLOCKS = 16;
+export const SAMPLED_BLOCKS = 16;
 /** Once that many are, one released piece in so many takes the place of another. */
 const PIECES_PER_SAMPLE = 64;
 

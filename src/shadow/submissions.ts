@@ -2,10 +2,9 @@ import { strict as assert } from "node:assert";
 import { isErrno } from "../block/errors.ts";
 import { decodeExtents, EXTENT_BYTES } from "../block/extents.ts";
 import type { Geometry } from "../block/geometry.ts";
-import { MAX_SLOT_BYTES, type Payload } from "../block/memory.ts";
+import { MAX_SLOT_BYTES, type Payload, restOfSlot, slotBytes } from "../block/memory.ts";
 import type { Operation } from "./operation.ts";
 import { EXTENTS_SLOT_BYTES, type Link, SUBMIT_FAST, SUBMIT_FUA, SUBMIT_MAY_TRIM } from "./ports.ts";
-import { slotBytes } from "./shadow.ts";
 import { Tags } from "./tags.ts";
 
 /** What is wrong with a completion: a fault of the driver (P5). */
@@ -128,7 +127,7 @@ export class Submissions {
 
   #issueData(operation: Operation, kind: "read" | "write", flags: number, payload: Payload, start: number): void {
     const from = start + operation.position;
-    const length = Math.min(operation.length - operation.position, MAX_SLOT_BYTES - (from % MAX_SLOT_BYTES));
+    const length = Math.min(operation.length - operation.position, restOfSlot(from));
     this.#submit(operation, kind, flags, operation.offset + operation.position, length, addressOf(payload, from));
     operation.position += length;
   }

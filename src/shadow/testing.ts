@@ -2,10 +2,10 @@ import { strict as assert } from "node:assert";
 import type { Errno } from "../block/errors.ts";
 import type { Geometry } from "../block/geometry.ts";
 import { MAX_SLOT_BYTES, type Memory, type Payload } from "../block/memory.ts";
-import type { Request, RequestKind } from "../block/request.ts";
+import type { Request, Requester, RequestKind } from "../block/request.ts";
 import { Device } from "./device.ts";
 import type { DeviceLimits } from "./limits.ts";
-import type { Clock, DriverInfo, Link, Operation, Timer } from "./ports.ts";
+import type { Clock, DriverInfo, Link, Log, Operation, Random, Timer } from "./ports.ts";
 
 export const SECTOR = 512;
 
@@ -19,6 +19,29 @@ export const GEOMETRY: Geometry = {
   extents: true,
 };
 
+export const SILENT_LOG: Log = { info: () => {}, warn: () => {}, error: () => {} };
+export const NO_CHANCE: Random = { below: () => 0 };
+
+export function newRequest(
+  kind: RequestKind,
+  sector: number,
+  sectors: number,
+  { fua = false, fast = false }: { fua?: boolean; fast?: boolean },
+  reply: Requester["reply"],
+): Request {
+  return {
+    kind,
+    offset: sector * SECTOR,
+    length: kind === "flush" ? 0 : sectors * SECTOR,
+    fua,
+    fast,
+    mayTrim: false,
+    payload: undefined,
+    extents: undefined,
+    requester: { reply },
+  };
+}
+
 /** A clock that stands still until it is told to go on. */
 export class ManualClock implements Clock {
   #now = 0;
@@ -31,7 +54,16 @@ export class ManualClock implements Clock {
   after(ms: number, callback: () => void): Timer {
     const timer = { at: this.#now + ms, callback };
     this.#timers.push(timer);
-    return { cancel: () => this.#timers.splice(0, Infinity, ...this.#timers.filter((other) => other !== timer)) };
+    return {
+      cancel: () => {
+        this.#timers = this.#timers.filter((other) => other !== timer);
+      },
+    };
+  }
+
+  /** Timers that are neither due nor cancelled. */
+  get timers(): number {
+    return this.#timers.length;
   }
 
   /** Lets time pass, and runs what falls due in it. */
@@ -117,7 +149,7 @@ export class ManualLink implements Link {
     this.pending = this.pending.filter((one) => one !== submitted);
     const bytes = operation === "read" || operation === "write" ? submitted.length : 0;
     assert.equal(this.#device.complete(this.epoch, submitted.tag, errno, bytes), undefined);
-    this.#device.settled();
+    this.#device.kick();
   }
 
   /** "write 0", "flush": what is pending, for comparing. */
@@ -137,16 +169,27 @@ export class Bench {
   link: ManualLink;
   replayed = 0;
   mismatches: string[] = [];
+  /** Clients that the device may have cut off because they keep memory for nothing. */
+  cutOffIdleWriters = (): number => 0;
+  /** Errors in the operator's log. */
+  readonly errors: string[] = [];
   #epoch = 0;
 
   constructor(options: { geometry?: Partial<Geometry>; limits?: Partial<DeviceLimits>; writeBytes?: number } = {}) {
     this.writes = new HeapMemory(options.writeBytes);
     this.geometry = { ...GEOMETRY, ...options.geometry };
-    const log = { info: () => {}, warn: () => {}, error: () => {} };
-    const random = { below: () => 0 };
     const { clock, writes, reads } = this;
     this.device = new Device(
-      { name: "test", clock, random, log, writes, reads, shortOfReads: () => {} },
+      {
+        name: "test",
+        clock,
+        random: NO_CHANCE,
+        log: { ...SILENT_LOG, error: (message) => this.errors.push(message) },
+        writes,
+        reads,
+        shortOfReads: () => {},
+        cutOffIdleWriters: () => this.cutOffIdleWriters(),
+      },
       options.limits,
     );
     this.link = this.attach();
@@ -170,22 +213,10 @@ export class Bench {
   }
 
   request(kind: RequestKind, sector = 0, sectors = 1, flags: { fua?: boolean; fast?: boolean } = {}): Request {
-    return {
-      kind,
-      offset: sector * SECTOR,
-      length: kind === "flush" ? 0 : sectors * SECTOR,
-      fua: flags.fua ?? false,
-      fast: flags.fast ?? false,
-      mayTrim: false,
-      payload: undefined,
-      extents: undefined,
-      requester: {
-        reply: (request, errno) => {
-          assert(!this.replies.has(request), "a second reply");
-          this.replies.set(request, errno);
-        },
-      },
-    };
+    return newRequest(kind, sector, sectors, flags, (request, errno) => {
+      assert(!this.replies.has(request), "a second reply");
+      this.replies.set(request, errno);
+    });
   }
 
   /** Admits and submits a request; a write's sectors are filled with `fill`. */

@@ -25,7 +25,6 @@ class Bench {
       arrivedAt: 0,
       repliedAt: 0,
       errno: undefined,
-      received: false,
     };
     this.history.arrived(entry);
     return entry;

@@ -1,5 +1,4 @@
-import type { RequestKind } from "../block/request.ts";
-import { isWriter } from "../block/request.ts";
+import { isWriter, type RequestKind } from "../block/request.ts";
 import { GARBAGE, ZEROES } from "./content.ts";
 import type { Store } from "./store.ts";
 import { Violation } from "./violation.ts";
@@ -20,8 +19,6 @@ export interface Entry {
   repliedAt: number;
   arrivedAt: number;
   errno: number | undefined;
-  /** The client has the whole reply. */
-  received: boolean;
 }
 
 /** What may stand in a sector. */

@@ -60,6 +60,7 @@ export function killProfile(able: boolean): Profile {
       openFails: 0,
       openHangs: 0,
       refuse: 0,
+      refuseFua: 0,
       flushFails: 0,
       flushForgets: false,
       bogus: 0,

@@ -8,7 +8,7 @@ export interface Mutation {
   readonly replace: string;
 }
 
-const DEVICE = "shadow/device.ts";
+const ENGINE = "shadow/engine.ts";
 const SHADOW = "shadow/shadow.ts";
 const SCHEDULE = "shadow/schedule.ts";
 const FLUSHER = "shadow/flusher.ts";
@@ -30,13 +30,13 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a piece is released on its acknowledgement",
-    file: DEVICE,
+    file: ENGINE,
     find: "this.#shadow.acknowledge(operation, durable)",
     replace: "this.#shadow.acknowledge(operation, true)",
   },
   {
     name: "pieces are released at the flush of an older epoch",
-    file: DEVICE,
+    file: ENGINE,
     find: "    this.#flusher.lose();\n",
     replace: `    if (this.#flusher.inFlight !== undefined) this.#shadow.release(this.#flusher.inFlight.mark);
     this.#flusher.lose();\n`,
@@ -75,7 +75,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a flush is submitted while a replay is missing",
-    file: DEVICE,
+    file: ENGINE,
     find: "if (this.#schedule.replays > 0 || submissions.full) return;",
     replace: "if (submissions.full) return;",
   },
@@ -87,13 +87,13 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "the flush after a failed one is believed",
-    file: DEVICE,
+    file: ENGINE,
     find: "      this.#syncFailed();\n      for (const waiter of flush.waiters)",
     replace: "      for (const waiter of flush.waiters)",
   },
   {
     name: "a flush is believed although a FUA write failed while it was in flight",
-    file: DEVICE,
+    file: ENGINE,
     find: "} else if (flush.generation !== this.#shadow.generation) {",
     replace: "} else if (flush.generation < 0) {",
   },
@@ -105,19 +105,19 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a refused write cuts an older piece",
-    file: DEVICE,
+    file: ENGINE,
     find: "    this.counters.refusedWrites++;\n",
     replace: "    this.counters.refusedWrites++;\n    this.#shadow.acknowledge(operation, true);\n",
   },
   {
     name: "a refused acknowledged piece is dropped",
-    file: DEVICE,
+    file: ENGINE,
     find: "return this.#shadow.refuse(piece, replay.errno);",
     replace: "return this.#shadow.executed(piece, replay.generation);",
   },
   {
     name: "a read of a refused piece is served by the driver",
-    file: DEVICE,
+    file: ENGINE,
     find: "payload !== undefined && this.#shadow.overlay(offset, length, payload)",
     replace: "payload === undefined",
   },
@@ -135,13 +135,13 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a FUA write is acknowledged before it is flushed",
-    file: DEVICE,
+    file: ENGINE,
     find: "if (!request.fua || this.#submissions?.makesDurable(operation) === true) {",
     replace: "if (request.length > 0) {",
   },
   {
     name: "a request of the recovery is answered twice",
-    file: DEVICE,
+    file: ENGINE,
     find: "    if (operation.reissued) this.#reissued--;\n",
     replace: `    if (operation.reissued) {
       this.#reissued--;
@@ -178,7 +178,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a completion of an older epoch is taken",
-    file: DEVICE,
+    file: ENGINE,
     find: "if (epoch !== this.#submissions?.epoch) {",
     replace: "if (this.#submissions === undefined) {",
   },

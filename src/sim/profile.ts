@@ -1,3 +1,5 @@
+import type { DeviceLimits } from "../shadow/limits.ts";
+import { SAMPLED_BLOCKS } from "../shadow/store-check.ts";
 import type { SeededRandom } from "./random.ts";
 
 /** What kind of world a seed makes. Times in milliseconds of virtual time; chances are probabilities. */
@@ -6,14 +8,7 @@ export interface Profile {
   readonly blockSize: number;
   readonly clients: readonly ClientProfile[];
   readonly driver: DriverProfile;
-  readonly limits: {
-    readonly pieces: number;
-    readonly flushShare: number;
-    readonly cheapFlushBytes: number;
-    readonly flushAgeMs: number;
-    readonly flushRetryMs: number;
-    readonly stallTimeoutMs: number;
-  };
+  readonly limits: DeviceLimits;
   /** Of one connection. */
   readonly inFlightRequests: number;
   readonly writeBytes: number;
@@ -54,6 +49,8 @@ export interface DriverProfile {
   readonly openFails: number;
   readonly openHangs: number;
   readonly refuse: number;
+  /** The same for FUA writes that the driver makes durable itself: each failure is one of a flush, too. */
+  readonly refuseFua: number;
   readonly flushFails: number;
   /** What a failed flush does with what it has not written. */
   readonly flushForgets: boolean;
@@ -65,9 +62,6 @@ export interface DriverProfile {
   readonly badSectors: number;
   readonly badFirst: number;
 }
-
-/** What the device keeps of the memory for reads, to look whether a store is the same. */
-const CHECKED_BLOCKS = 16;
 
 export function drawProfile(random: SeededRandom): Profile {
   const large = random.chance(0.03);
@@ -91,7 +85,8 @@ export function drawProfile(random: SeededRandom): Profile {
     },
     inFlightRequests: tight ? random.between(2, 6) : 256,
     writeBytes: tight ? slot * random.between(2, 4) : slot * 48,
-    readBytes: CHECKED_BLOCKS * blockSize + (tight ? Math.max(slot * 2, 2 * 65536) : slot * 64 + 16 * 65536),
+    // The device keeps some of it, to look whether a store is the same.
+    readBytes: SAMPLED_BLOCKS * blockSize + (tight ? Math.max(slot * 2, 2 * 65536) : slot * 64 + 16 * 65536),
     faultMs: 60_000,
   };
 }
@@ -129,6 +124,7 @@ function drawDriver(random: SeededRandom, sectors: number): DriverProfile {
     openFails: some(0.15, 0.3),
     openHangs: some(0.05, 0.2),
     refuse: some(0.35, random.pick([0.01, 0.05])),
+    refuseFua: some(0.4, random.pick([0.1, 0.4])),
     flushFails: some(0.4, random.pick([0.1, 0.4])),
     flushForgets: random.chance(0.6),
     bogus: some(0.1, 0.005),

@@ -191,7 +191,6 @@ export class ClientLine implements ClientEnd, ReplyEvents {
       arrivedAt: 0,
       repliedAt: 0,
       errno: undefined,
-      received: false,
     };
     let payload: Uint8Array | undefined;
     if (entry.kind === "write") {
@@ -273,7 +272,6 @@ export class ClientLine implements ClientEnd, ReplyEvents {
       throw new Violation("P7", `${describe(entry)} is answered with ${errno}, by the device ${device}`, entry.first);
     }
     this.#waiting.delete(id);
-    entry.received = true;
     this.#ports.trace.add("receive", this.number, entry.first, entry.count, entry.id, `errno ${errno}`);
     if (errno !== 0) this.#ports.checkError(entry, errno);
     else if (entry.kind === "read") this.#checkData(waiting);

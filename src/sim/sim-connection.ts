@@ -1,6 +1,5 @@
-import { MAX_SLOT_BYTES, type Payload } from "../block/memory.ts";
+import { type Payload, restOfSlot, slotBytes } from "../block/memory.ts";
 import { OUTPUT_HIGH_WATER_BYTES, OUTPUT_LOW_WATER_BYTES, type Transport } from "../nbd/transport.ts";
-import { slotBytes } from "../shadow/shadow.ts";
 import type { VirtualClock } from "./clock.ts";
 import type { SeededRandom } from "./random.ts";
 
@@ -250,7 +249,7 @@ export class SimConnection implements Transport {
 /** Bytes of a payload may lie in several slots. */
 function deliverPayload(client: ClientEnd, payload: Payload, start: number, length: number): void {
   for (let at = start; at < start + length; ) {
-    const count = Math.min(start + length - at, MAX_SLOT_BYTES - (at % MAX_SLOT_BYTES));
+    const count = Math.min(start + length - at, restOfSlot(at));
     client.received(slotBytes(payload, at, count));
     at += count;
   }

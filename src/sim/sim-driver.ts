@@ -1,8 +1,15 @@
 import assert from "node:assert/strict";
 import { ERRNO, type Errno } from "../block/errors.ts";
 import { encodeExtents } from "../block/extents.ts";
-import type { DriverInfo, IncarnationEvents, Link, Operation } from "../shadow/ports.ts";
-import { EXTENTS_SLOT_BYTES, SUBMIT_FAST, SUBMIT_FUA } from "../shadow/ports.ts";
+import {
+  type DriverInfo,
+  EXTENTS_SLOT_BYTES,
+  type IncarnationEvents,
+  type Link,
+  type Operation,
+  SUBMIT_FAST,
+  SUBMIT_FUA,
+} from "../shadow/ports.ts";
 import type { VirtualClock } from "./clock.ts";
 import { identify, stamp, ZEROES } from "./content.ts";
 import type { PoisonedMemory } from "./memory.ts";
@@ -204,10 +211,10 @@ export class SimDriver implements Link {
     }
   }
 
-  #read({ first, count, address, ...rest }: Submission): void {
+  #read(submission: Submission): void {
+    const { first, count, address } = submission;
     const { store, reads, info, random, profile } = this.#ports;
     const { blockSize } = info.geometry;
-    const submission = this.#outstanding.get(rest.tag) as Submission;
     const fails = this.#ports.faults() && random.chance(profile.refuse / 2);
     const filled = fails ? random.below(count + 1) : count;
     for (let i = 0; i < filled; i++) {
@@ -247,7 +254,7 @@ export class SimDriver implements Link {
     const bad =
       profile.badSectors > 0 && first < profile.badFirst + profile.badSectors && profile.badFirst < first + count;
     const fua = (submission.flags & SUBMIT_FUA) !== 0;
-    if (this.#ports.faults() && (bad || random.chance(fua ? 4 * profile.refuse : profile.refuse))) {
+    if (this.#ports.faults() && (bad || random.chance(fua ? profile.refuseFua : profile.refuse))) {
       trace.add("refuse", this.epoch, first, count, 0, submission.operation);
       this.#applySectors(submission, count, true);
       if (fua && random.chance(0.7)) {

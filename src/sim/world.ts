@@ -10,8 +10,7 @@ import { PoisonedMemory } from "./memory.ts";
 import { drawProfile, type Profile } from "./profile.ts";
 import { RandomProgram, Script } from "./program.ts";
 import { SeededRandom } from "./random.ts";
-import type { Draft } from "./sim-client.ts";
-import { type ClientLine, type Program, SimClient } from "./sim-client.ts";
+import { type ClientLine, type Draft, type Program, SimClient } from "./sim-client.ts";
 import { SimConnection } from "./sim-connection.ts";
 import { SimDriver } from "./sim-driver.ts";
 import { Store } from "./store.ts";
@@ -41,8 +40,6 @@ export interface WorldOptions {
   /** The steps of the driver at which it dies, counted from 1; by chance if left out. */
   readonly crashAt?: readonly number[];
   readonly recording?: boolean;
-  /** With `recording`: the sector whose events are wanted, instead of the one concerned. */
-  readonly sector?: number;
 }
 
 export interface Outcome {
@@ -132,6 +129,7 @@ class World implements Incarnations {
         writes: this.#writes,
         reads: this.#reads,
         shortOfReads: () => {},
+        cutOffIdleWriters: () => 0,
       },
       limits,
     );
@@ -190,7 +188,7 @@ class World implements Incarnations {
               message: violation.message,
               ...(violation.sector === undefined ? {} : { sector: violation.sector }),
             },
-      lines: violation === undefined ? [] : this.#trace.last(LINES, this.#options.sector ?? violation.sector),
+      lines: violation === undefined ? [] : this.#trace.last(LINES, violation.sector),
       requests: this.#ids,
       crashes: this.#crashes,
       fuaOverlapAndCrash: this.#history.crashesAfterFuaOverlap > 0,

@@ -3,7 +3,16 @@ import { test } from "node:test";
 import { ERRNO } from "../block/errors.ts";
 import { Device } from "../shadow/device.ts";
 import type { DriverInfo, Incarnations } from "../shadow/ports.ts";
-import { GEOMETRY, HeapMemory, ManualClock, ManualLink, SECTOR } from "../shadow/testing.ts";
+import {
+  GEOMETRY,
+  HeapMemory,
+  ManualClock,
+  ManualLink,
+  NO_CHANCE,
+  newRequest,
+  SECTOR,
+  SILENT_LOG,
+} from "../shadow/testing.ts";
 import type { Policy } from "./policy.ts";
 import { type StopOutcome, Supervisor } from "./supervisor.ts";
 
@@ -23,10 +32,9 @@ class World implements Incarnations {
 
   constructor(policy: Partial<Policy> = {}) {
     const { clock } = this;
-    const log = { info: () => {}, warn: () => {}, error: () => {} };
-    const random = { below: () => 0 };
     const memory = { writes: new HeapMemory(), reads: new HeapMemory() };
-    this.device = new Device({ name: "disk", clock, random, log, ...memory, shortOfReads: () => {} });
+    const clients = { shortOfReads: () => {}, cutOffIdleWriters: () => 0 };
+    this.device = new Device({ name: "disk", clock, random: NO_CHANCE, log: SILENT_LOG, ...memory, ...clients });
     const observer = {
       live: () => this.live++,
       failed: () => {},
@@ -37,7 +45,10 @@ class World implements Incarnations {
         this.outcome = outcome;
       },
     };
-    this.supervisor = new Supervisor({ device: this.device, incarnations: this, clock, log, observer }, policy);
+    this.supervisor = new Supervisor(
+      { device: this.device, incarnations: this, clock, log: SILENT_LOG, observer },
+      policy,
+    );
     this.supervisor.start();
   }
 
@@ -65,21 +76,9 @@ class World implements Incarnations {
 
   send(kind: "read" | "write" | "flush", sector = 0): void {
     const index = this.replies.push(undefined) - 1;
-    const request = {
-      kind,
-      offset: sector * SECTOR,
-      length: kind === "flush" ? 0 : SECTOR,
-      fua: false,
-      fast: false,
-      mayTrim: false,
-      payload: undefined,
-      extents: undefined,
-      requester: {
-        reply: (_: unknown, errno: number) => {
-          this.replies[index] = errno;
-        },
-      },
-    };
+    const request = newRequest(kind, sector, 1, {}, (_, errno) => {
+      this.replies[index] = errno;
+    });
     const admitted = this.device.admit(request);
     if (admitted === "admitted") this.device.submit(request);
     else this.replies[index] = admitted === "wait" ? undefined : admitted;
@@ -194,6 +193,29 @@ test("held: after heldTimeoutMs waiting and new requests get EIO, and recovery g
   assert.equal(world.replies.at(-1), 0);
 });
 
+test("held: what an incarnation had in hand gets EIO when that dies, too, and its memory waits for the reaping", () => {
+  for (const end of ["kill", "exit"] as const) {
+    const world = new World({ heldTimeoutMs: 1000 });
+    world.open();
+    world.send("read");
+    world.exit();
+    world.open();
+    world.clock.advance(1000);
+    assert.equal(world.supervisor.state, "held");
+    assert.deepEqual(world.replies, [undefined], "a living driver may still answer it");
+    if (end === "kill") world.supervisor.kill();
+    else world.exit();
+    assert.deepEqual(world.replies, [ERRNO.EIO]);
+    if (end === "kill") world.exit();
+    world.clock.advance(1000);
+    world.open();
+    assert.equal(world.supervisor.state, "live");
+    world.send("read");
+    world.link?.complete("read");
+    assert.equal(world.replies.at(-1), 0);
+  }
+});
+
 test("another store makes the device failed until the operator restarts it, and pieces stay", () => {
   const world = new World();
   world.open();
@@ -227,6 +249,24 @@ test("a planned restart drains, flushes, closes, and opens the next one at once"
   world.open();
   assert.deepEqual(world.link?.summary, ["read 0"], "the block made durable before is checked first");
   assert.equal(world.supervisor.state, "recovering");
+});
+
+test("a flush that comes while the driver closes for a planned restart is for the next one", () => {
+  const world = new World();
+  world.open();
+  world.send("write");
+  world.link?.complete("write");
+  world.supervisor.restart();
+  world.link?.complete("flush");
+  assert.deepEqual(world.calls, ["start 1", "close 1"]);
+  world.send("flush");
+  assert.deepEqual(world.link?.summary, [], "nothing is called after close");
+  world.exit("exit code 0");
+  const link = world.open();
+  link.complete("read");
+  link.complete("flush");
+  assert.deepEqual(world.replies, [0, 0]);
+  assert.equal(world.supervisor.state, "live");
 });
 
 test("a driver that does not close in a planned restart is killed, and nothing is lost", () => {
@@ -270,6 +310,24 @@ test("a driver that dies while stopping, before the last flush, is started once 
   assert.equal(world.outcome?.clean, true);
 });
 
+test("a stop that comes while the driver closes for a planned restart leaves nothing that could be released", () => {
+  const world = new World();
+  world.open();
+  world.send("write");
+  world.supervisor.restart();
+  world.link?.complete("write");
+  assert.deepEqual(world.calls, ["start 1", "close 1"]);
+  assert.equal(world.device.shadow.pieces, 1);
+  world.supervisor.stop();
+  world.exit("exit code 0");
+  const link = world.open();
+  link.complete("write");
+  link.complete("flush");
+  world.exit("exit code 0");
+  assert.deepEqual(world.calls, ["start 1", "close 1", "start 2", "close 2"]);
+  assert.deepEqual(world.outcome, { clean: true, reason: undefined });
+});
+
 test("a stop with a stuck driver kills it after stopTimeoutMs and says what was not released", () => {
   const world = new World({ stopTimeoutMs: 100 });
   world.open();
@@ -282,6 +340,41 @@ test("a stop with a stuck driver kills it after stopTimeoutMs and says what was 
   world.exit();
   assert.equal(world.outcome?.clean, false);
   assert.match(world.outcome?.reason ?? "", /killed; 1 acknowledged pieces .* 1 requests are unanswered/);
+});
+
+test("a stop ends, and says so, even if the driver that it killed can't be reaped", () => {
+  const world = new World({ stopTimeoutMs: 100, reapTimeoutMs: 50 });
+  world.open();
+  world.send("read");
+  world.supervisor.stop();
+  world.clock.advance(149);
+  assert.deepEqual([world.calls, world.outcome], [["start 1", "kill 1"], undefined]);
+  world.clock.advance(1);
+  assert.equal(world.outcome?.clean, false);
+  assert.match(world.outcome?.reason ?? "", /the driver is not reaped; 1 requests are unanswered/);
+  world.exit();
+});
+
+test("a stop does not wait for the end of a delay before a restart", () => {
+  for (const pieces of [0, 1]) {
+    const world = new World({ restartDelayMs: 60_000, maxRestartDelayMs: 60_000, stopTimeoutMs: 100 });
+    world.open();
+    if (pieces > 0) {
+      world.send("write");
+      world.link?.complete("write");
+    }
+    world.exit();
+    world.exit();
+    assert.deepEqual(world.calls, ["start 1", "start 2"]);
+    world.supervisor.stop();
+    if (pieces > 0) {
+      const link = world.open();
+      link.complete("write");
+      link.complete("flush");
+      world.exit("exit code 0");
+    }
+    assert.deepEqual(world.outcome, { clean: true, reason: undefined });
+  }
 });
 
 test("each recovery is remembered with its reason and its times", () => {

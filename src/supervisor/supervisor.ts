@@ -66,6 +66,8 @@ export class Supervisor implements IncarnationEvents {
   /** Incarnations in a row that died before their replay was finished. */
   #shortLives = 0;
   #held: string | undefined;
+  /** It has been without a driver for too long: what waits and what comes gets EIO until it is live. */
+  #refuses = false;
   /** The store is another one; set from noticing until `failed` is reached. */
   #mismatch: string | undefined;
   /** Why the current incarnation could not open, said before it is reaped. */
@@ -73,9 +75,8 @@ export class Supervisor implements IncarnationEvents {
   #stopping = false;
   #drained = false;
   #killedToStop = false;
-  /** Everything that could be done before the planned end has been done. */
+  /** Everything that could be done before the end of a stop has been done. */
   #closeAsked = false;
-  #lateEvents = 0;
 
   /** `firstEpoch`: greater than that of every incarnation before, of other fronts too. */
   constructor(ports: SupervisorPorts, policy: Partial<Policy> = {}, firstEpoch = 1) {
@@ -109,11 +110,6 @@ export class Supervisor implements IncarnationEvents {
 
   get recoveries(): readonly Recovery[] {
     return this.#log.recoveries;
-  }
-
-  /** Events of incarnations that had been given up; they were dropped. */
-  get lateEvents(): number {
-    return this.#lateEvents;
   }
 
   // ── What the operator wants ───────────────────────────────────────────────────────────────────────────────────
@@ -157,6 +153,11 @@ export class Supervisor implements IncarnationEvents {
       this.#drained = true;
       if (this.#phase.name === "live") this.#close("stopped");
     });
+    // The time that a stop has is too short to wait for the end of a delay.
+    if (name === "delay") {
+      if (this.#nothingLeft) this.#stopped();
+      else this.#startIncarnation();
+    }
   }
 
   // ── What incarnations report ──────────────────────────────────────────────────────────────────────────────────
@@ -186,7 +187,7 @@ export class Supervisor implements IncarnationEvents {
   }
 
   settled(_epoch: number): void {
-    this.#ports.device.settled();
+    this.#ports.device.kick();
   }
 
   fault(epoch: number, what: string): void {
@@ -194,10 +195,7 @@ export class Supervisor implements IncarnationEvents {
   }
 
   exited(epoch: number, how: string): void {
-    if (!("epoch" in this.#phase) || this.#phase.epoch !== epoch) {
-      this.#lateEvents++;
-      return;
-    }
+    if (!("epoch" in this.#phase) || this.#phase.epoch !== epoch) return;
     const { name } = this.#phase;
     if (name !== "reaping" && name !== "closing") {
       this.#noticed(name === "opening" && !this.#ports.device.opened ? `it ended while opening: ${how}` : how);
@@ -207,6 +205,7 @@ export class Supervisor implements IncarnationEvents {
     this.#ports.device.reaped();
     this.#log.reaped(this.#now());
     this.#setPhase({ name: "idle" });
+    this.#refuseWaiting();
     this.#next(how);
   }
 
@@ -231,6 +230,7 @@ export class Supervisor implements IncarnationEvents {
     this.#setPhase({ name: "live", epoch });
     this.#shortLives = 0;
     this.#held = undefined;
+    this.#refuses = false;
     this.#heldTimer?.cancel();
     this.#heldTimer = undefined;
     if (!this.#stopping) this.#ports.device.serveAgain();
@@ -252,7 +252,10 @@ export class Supervisor implements IncarnationEvents {
     this.#setPhase({ name: "reaping", epoch }, this.#policy.reapTimeoutMs, () => {
       this.#held = `the driver of epoch ${epoch} was killed and is not reaped yet (${reason})`;
       this.#say("error", `held: ${this.#held}`);
+      // A stop has no more time to give.
+      if (this.#killedToStop) this.#stopped();
     });
+    this.#refuseWaiting();
     this.#ports.incarnations.kill(epoch);
   }
 
@@ -265,8 +268,10 @@ export class Supervisor implements IncarnationEvents {
       this.#killedToStop = this.#stopping;
       this.#giveUp(`it did not close within ${this.#policy.stopTimeoutMs} ms`);
     });
+    // A planned restart leaves to the next incarnation what completed after its flush; a stop that comes meanwhile can't.
+    const toStop = this.#stopping;
     this.#ports.device.quiesce(() => {
-      this.#closeAsked = true;
+      this.#closeAsked = toStop;
       this.#ports.incarnations.close(epoch);
     });
   }
@@ -277,8 +282,14 @@ export class Supervisor implements IncarnationEvents {
     this.#heldTimer ??= this.#ports.clock.after(this.#policy.heldTimeoutMs, () => {
       this.#held = `no driver for ${this.#policy.heldTimeoutMs} ms: ${reason}`;
       this.#say("error", `held: ${this.#held}; requests get EIO until it is back`);
-      this.#ports.device.refuse(ERRNO.EIO);
+      this.#refuses = true;
+      this.#refuseWaiting();
     });
+  }
+
+  /** While it is held, what a lost incarnation leaves unanswered doesn't wait for the next one. */
+  #refuseWaiting(): void {
+    if (this.#refuses) this.#ports.device.refuse(ERRNO.EIO);
   }
 
   /** The incarnation is reaped: what now? */
@@ -290,7 +301,7 @@ export class Supervisor implements IncarnationEvents {
       return this.#ports.observer.startFailed(this.#openFailure ?? `it ended while opening: ${how}`);
     }
     // A driver that dies before its last flush is started once more: what it took along has to be replayed.
-    if (this.#stopping && ((this.#drained && this.#closeAsked) || this.#killedToStop)) return this.#stopped();
+    if (this.#stopping && (this.#nothingLeft || this.#killedToStop)) return this.#stopped();
     const failed = this.#mismatch;
     if (failed !== undefined) {
       this.#setPhase({ name: "failed", reason: failed });
@@ -307,6 +318,11 @@ export class Supervisor implements IncarnationEvents {
     const { restartDelayMs, maxRestartDelayMs } = this.#policy;
     const delay = Math.min(restartDelayMs * 2 ** (this.#shortLives - 1), maxRestartDelayMs);
     this.#setPhase({ name: "delay" }, delay, () => this.#startIncarnation());
+  }
+
+  /** Another incarnation could do nothing for the stop. */
+  get #nothingLeft(): boolean {
+    return this.#drained && (this.#closeAsked || this.#ports.device.shadow.pieces === 0);
   }
 
   #stopLate(): void {
@@ -349,9 +365,7 @@ export class Supervisor implements IncarnationEvents {
   }
 
   #isCurrent(epoch: number, ...names: Phase["name"][]): boolean {
-    if ("epoch" in this.#phase && this.#phase.epoch === epoch && names.includes(this.#phase.name)) return true;
-    this.#lateEvents++;
-    return false;
+    return "epoch" in this.#phase && this.#phase.epoch === epoch && names.includes(this.#phase.name);
   }
 
   #now(): number {

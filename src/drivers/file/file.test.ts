@@ -42,8 +42,8 @@ function allocatedBytes(path: string): number {
 
 test("a missing file is created with a size, and refused without one", async () => {
   const path = newPath();
-  await assert.rejects(open({ path }), { code: "STORE_MISSING", message: /^Cannot open .*: there is no such file, / });
-  await assert.rejects(open({ path, size: "1M", readonly: "true" }), { code: "STORE_MISSING" });
+  await assert.rejects(open({ path }), { code: "store-missing", message: /^Cannot open .*: there is no such file, / });
+  await assert.rejects(open({ path, size: "1M", readonly: "true" }), { code: "store-missing" });
   const device = await open({ path, size: "1M" });
   assert.equal(device.size, 1 << 20);
   await device.close?.();
@@ -54,22 +54,22 @@ test("a smaller file is extended, a larger one refused and left as it is", async
   const path = fileOf(1 << 20);
   await (await open({ path, size: "2M" })).close?.();
   assert.equal(statSync(path).size, 2 << 20);
-  await assert.rejects(open({ path, size: "1M" }), { code: "STORE_SIZE", message: /its size is 2M, over size=1M/ });
-  await assert.rejects(open({ path, size: "4M", readonly: "true" }), { code: "STORE_SIZE" });
+  await assert.rejects(open({ path, size: "1M" }), { code: "store-size", message: /its size is 2M, over size=1M/ });
+  await assert.rejects(open({ path, size: "4M", readonly: "true" }), { code: "store-size" });
   assert.equal(statSync(path).size, 2 << 20);
 });
 
 test("what is neither file nor block device is refused", async () => {
-  await assert.rejects(open({ path: folder }), { code: "STORE_KIND", message: /it is a folder/ });
-  await assert.rejects(open({ path: "/dev/null" }), { code: "STORE_KIND" });
+  await assert.rejects(open({ path: folder }), { code: "store-kind", message: /it is a folder/ });
+  await assert.rejects(open({ path: "/dev/null" }), { code: "store-kind" });
   await assert.rejects(open({ path: join(fileOf(1), "x") }), { code: "ENOTDIR", message: /^Cannot open / });
-  await assert.rejects(open({ path: fileOf(100) }), { code: "STORE_SIZE", message: /it has 100 bytes/ });
+  await assert.rejects(open({ path: fileOf(100) }), { code: "store-size", message: /it has 100 bytes/ });
 });
 
 test("a file that one incarnation holds is refused to the next until it is closed", async () => {
   const path = fileOf(1 << 20);
   const first = await open({ path });
-  await assert.rejects(open({ path }), { code: "STORE_LOCKED" });
+  await assert.rejects(open({ path }), { code: "store-locked" });
   await first.close?.();
   await (await open({ path })).close?.();
 });
@@ -78,7 +78,7 @@ test("a refused open leaves no descriptor behind", async () => {
   const path = fileOf(1 << 20);
   const first = await open({ path });
   const before = readdirSync("/proc/self/fd").length;
-  await assert.rejects(open({ path }), { code: "STORE_LOCKED" });
+  await assert.rejects(open({ path }), { code: "store-locked" });
   assert.equal(readdirSync("/proc/self/fd").length, before);
   await first.close?.();
 });

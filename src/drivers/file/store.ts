@@ -26,7 +26,7 @@ export interface Store {
 
 /**
  * Opens, locks, creates or extends the store. Its lock belongs to the open file, so it ends with the process that
- * holds it, and the next incarnation never waits. Throws STORE_MISSING, STORE_LOCKED, STORE_SIZE, STORE_KIND, or the
+ * holds it, and the next incarnation never waits. Throws store-missing, store-locked, store-size, store-kind, or the
  * system's own error.
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
@@ -34,21 +34,21 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const { handle, created } = await openOrCreate(options);
   try {
     if (!options.readonly && !lockExclusive(handle.fd)) {
-      throw cannotOpen("STORE_LOCKED", path, "somebody else holds its lock, an unused one was wanted");
+      throw cannotOpen("store-locked", path, "somebody else holds its lock, an unused one was wanted");
     }
     const stat = await handle.stat();
     const isBlockDevice = stat.isBlockDevice();
     const found = isBlockDevice ? blockDeviceSize(handle.fd) : stat.size;
     const size = await fit(handle, found, isBlockDevice, options);
     if (size < MIN_BLOCK_SIZE) {
-      throw cannotOpen("STORE_SIZE", path, `it has ${size} bytes, ?size=… with at least ${MIN_BLOCK_SIZE} was wanted`);
+      throw cannotOpen("store-size", path, `it has ${size} bytes, ?size=… with at least ${MIN_BLOCK_SIZE} was wanted`);
     }
     // The name of a new file is as much in need of being durable as its contents.
     if (created) await syncFolder(path);
     const smallest = isBlockDevice ? blockDeviceBlockSize(handle.fd) : MIN_BLOCK_SIZE;
     const blockSize = options.block ?? smallest;
     if (blockSize < smallest) {
-      throw cannotOpen("STORE_SIZE", path, `block is ${blockSize}, at least the device's ${smallest} was wanted`);
+      throw cannotOpen("store-size", path, `block is ${blockSize}, at least the device's ${smallest} was wanted`);
     }
     const identity = isBlockDevice ? `device:${stat.rdev}` : `file:${stat.dev}:${stat.ino}`;
     return { handle, isBlockDevice, size, blockSize, identity };
@@ -67,11 +67,11 @@ async function openOrCreate(options: StoreOptions): Promise<{ handle: fs.FileHan
   if (stat === undefined) {
     if (readonly || options.size === undefined) {
       const mend = readonly ? "an existing file was wanted" : "an existing file, or ?size=… to create it, was wanted";
-      throw cannotOpen("STORE_MISSING", path, `there is no such file, ${mend}`);
+      throw cannotOpen("store-missing", path, `there is no such file, ${mend}`);
     }
   } else if (!stat.isFile() && !stat.isBlockDevice()) {
     const is = stat.isDirectory() ? "a folder" : "neither";
-    throw cannotOpen("STORE_KIND", path, `it is ${is}, a regular file or a block device was wanted`);
+    throw cannotOpen("store-kind", path, `it is ${is}, a regular file or a block device was wanted`);
   }
   const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = fs.constants;
   // A block device opened with O_EXCL is refused to all who ask for the same, and to mounts.
@@ -82,7 +82,7 @@ async function openOrCreate(options: StoreOptions): Promise<{ handle: fs.FileHan
     return { handle, created: stat === undefined };
   } catch (error) {
     const { code = "EIO" } = error as NodeJS.ErrnoException;
-    if (code === "EBUSY") throw cannotOpen("STORE_LOCKED", path, "it is mounted or in use, an unused one was wanted");
+    if (code === "EBUSY") throw cannotOpen("store-locked", path, "it is mounted or in use, an unused one was wanted");
     throw cannotOpen(code, path, `${code}, ${readonly ? "a readable" : "a readable and writable"} file was wanted`);
   }
 }
@@ -96,11 +96,11 @@ async function fit(
 ): Promise<number> {
   if (size === undefined || size === found) return found;
   if (isBlockDevice || readonly) {
-    throw cannotOpen("STORE_SIZE", path, `its size is ${formatSize(found)}, size=${formatSize(size)} was wanted`);
+    throw cannotOpen("store-size", path, `its size is ${formatSize(found)}, size=${formatSize(size)} was wanted`);
   }
   if (found > size) {
     const mend = "nothing larger was wanted: leave size out, or cut the file yourself";
-    throw cannotOpen("STORE_SIZE", path, `its size is ${formatSize(found)}, over size=${formatSize(size)}; ${mend}`);
+    throw cannotOpen("store-size", path, `its size is ${formatSize(found)}, over size=${formatSize(size)}; ${mend}`);
   }
   await handle.truncate(size);
   await handle.sync();

@@ -5,29 +5,29 @@ import { SkinkError } from "../block/errors.ts";
 /** A living server takes a connection at once. */
 const CONNECT_TIMEOUT_MS = 2000;
 
-/** Makes way for a socket at `path`: removes what a dead server left there; a living one's is an error. */
+/**
+ * Makes way for a socket at `path`: removes the file that a dead server left there. Rejects with `address-in-use` over
+ * a living one, with `cannot-listen` over whatever else is there.
+ */
 export async function makeWay(path: string): Promise<void> {
   const answer = await probe(path);
-  if (answer === "refused") return removeStale(path);
+  if (answer === "refused") return rmSync(path, { force: true });
   if (answer === "missing") return;
-  const found = answer === "alive" ? "another process is listening on it" : answer;
-  throw new SkinkError("address-in-use", `Cannot listen on ${path}: ${found}, a free path was wanted`);
+  const alive = answer === "alive";
+  const found = alive ? "another server listens there" : answer;
+  const code = alive ? "address-in-use" : "cannot-listen";
+  throw new SkinkError(code, `Cannot listen at socket ${path}: ${found}, a free path was wanted`);
 }
 
-/** Whether somebody listens on the socket file. */
+/** Whether somebody listens at the socket file. */
 export async function isAlive(path: string): Promise<boolean> {
   return (await probe(path)) === "alive";
-}
-
-export function removeStale(path: string): void {
-  rmSync(path, { force: true });
 }
 
 /** "alive", "refused" (nobody listens any more), "missing", or what else is the matter. */
 function probe(path: string): Promise<string> {
   // Linux refuses a connection to a plain file, too.
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found?.isSocket() === false) return Promise.resolve("a file that is no socket is there");
+  if (isOtherFile(path)) return Promise.resolve("another kind of file is there");
   return new Promise((resolve) => {
     const socket = connect({ path });
     const settle = (answer: string): void => {
@@ -42,4 +42,13 @@ function probe(path: string): Promise<string> {
       else settle(error.code ?? error.message);
     });
   });
+}
+
+function isOtherFile(path: string): boolean {
+  try {
+    return !lstatSync(path).isSocket();
+  } catch {
+    // It is missing, or can't be looked at: then it can't be connected to either.
+    return false;
+  }
 }
