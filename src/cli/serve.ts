@@ -7,6 +7,7 @@ import { createLog, LOG_LEVELS, type LogLevel } from "../front/log.ts";
 import { defaultControlPath } from "../front/runtime-folder.ts";
 import type { DeviceConfig, LinkKind } from "../front/served-device.ts";
 import { parseSpec } from "../front/spec.ts";
+import { exitNow } from "../os/exit.ts";
 import type { StopOutcome } from "../supervisor/supervisor.ts";
 
 const CONFIG_EXTENSIONS = [".yaml", ".yml"];
@@ -66,11 +67,14 @@ Examples:
 async function serve(text: string, options: ServeOptions): Promise<void> {
   const config = configOf(text, options);
   const json = options.logJson ?? !process.stderr.isTTY;
-  const front = new Front(config, createLog({ level: options.logLevel, json }));
+  const log = createLog({ level: options.logLevel, json });
+  const front = new Front(config, log);
   stopOnSignals(front);
   await front.start();
   for (const { name, uri } of front.status().devices) console.log(`ready ${name} ${uri}`);
-  exit(await front.ended);
+  const outcome = await front.ended;
+  log.flush();
+  exit(outcome);
 }
 
 function configOf(text: string, options: ServeOptions): FrontConfig {
@@ -123,7 +127,7 @@ function stopOnSignals(front: Front): void {
     if (asked) {
       front.abandon();
       process.stderr.write("Cannot stop cleanly: told to stop at once; what was not flushed is lost\n");
-      process.exit(1);
+      exitNow(1);
     }
     asked = true;
     front.stop();
@@ -131,10 +135,13 @@ function stopOnSignals(front: Front): void {
   for (const signal of STOP_SIGNALS) process.on(signal, stop);
 }
 
-/** A driver that can't be reaped would keep this process alive, so it doesn't wait for its handles. */
+/**
+ * A driver that can't be reaped would keep this process alive, so it doesn't wait for its handles; nor for Node's own
+ * helper threads, which have been seen to keep an exit for ever.
+ */
 function exit({ clean, reason }: StopOutcome): void {
   if (!clean) process.stderr.write(`Cannot stop cleanly: ${reason}\n`);
-  process.exit(clean ? 0 : 1);
+  exitNow(clean ? 0 : 1);
 }
 
 function port(text: string): number {

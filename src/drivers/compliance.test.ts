@@ -9,6 +9,8 @@ import file from "./file/file.ts";
 import memory from "./memory.ts";
 import none from "./null/null.ts";
 
+const ALL = ["extents", "trim", "zero"] as const;
+
 testDriver({ name: "memory", driver: memory, options: () => ({ size: "8M" }), outlives: "flushed" });
 testDriver({
   name: "memory (4 KiB blocks)",
@@ -19,12 +21,14 @@ testDriver({
 testDriver({
   name: "null (in memory)",
   driver: none,
+  lacks: ["extents"],
   options: () => ({ size: "8M", memory: "true" }),
   outlives: "nothing",
 });
 testDriver({
   name: "null (in memory, slow)",
   driver: none,
+  lacks: ["extents"],
   options: () => ({ size: "8M", memory: "true", latency: "50us" }),
   outlives: "nothing",
 });
@@ -39,14 +43,15 @@ testDriver({
   },
   outlives: "flushed",
 });
-testDriver({ name: "volatile", driver: volatile, options: () => ({ size: "8M" }), outlives: "flushed" });
+testDriver({ name: "volatile", driver: volatile, lacks: ALL, options: () => ({ size: "8M" }), outlives: "flushed" });
 testDriver({
   name: "volatile (in a file)",
   driver: volatile,
+  lacks: ALL,
   options: (t) => ({ path: newPath(t), size: "8M" }),
   outlives: "flushed",
 });
-testDriver({ name: "tiny", driver: tiny, options: () => ({}), outlives: "flushed" });
+testDriver({ name: "tiny", driver: tiny, lacks: ALL, options: () => ({}), outlives: "flushed" });
 
 function newPath(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), "skink-driver-"));

@@ -13,8 +13,8 @@ export interface LogOptions {
 /** Bytes of log that wait for a slow reader of stderr. What comes on top is dropped: a log never stops the I/O. */
 const MAX_WAITING_BYTES = 1 << 20;
 
-/** The log of a front: its own lines, and what drivers print. On stderr. */
-export function createLog(options: LogOptions): Log {
+/** The log of a front: its own lines, and what drivers print. On stderr. `flush` writes out what waits, for the end. */
+export function createLog(options: LogOptions): Log & { flush(): void } {
   const stderr = pino.destination({ fd: 2, sync: false, maxLength: MAX_WAITING_BYTES });
   const settings = { level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
   const destination = options.json ? stderr : { write: (line: string) => stderr.write(forPeople(line)) };
@@ -23,6 +23,7 @@ export function createLog(options: LogOptions): Log {
     info: (message) => logger.info(message),
     warn: (message) => logger.warn(message),
     error: (message) => logger.error(message),
+    flush: () => stderr.flushSync(),
   };
 }
 

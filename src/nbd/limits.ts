@@ -14,7 +14,7 @@ export const DEFAULT_LIMITS: SessionLimits = {
   handshakeTimeoutMs: 10_000,
   options: 32,
   inFlightRequests: 256,
-  inFlightBytes: 64 << 20,
+  inFlightBytes: 32 << 20,
 };
 
 /** Longer data of an option is read, dropped and answered TOO_BIG. */
