@@ -2,19 +2,22 @@
  * npm run build [-- --out FOLDER]: the publishable package in dist/: JavaScript and declarations of src/ and examples/,
  * the command, and a package file of its own. Tests and the simulator stay out.
  *
- *   dist/package.json  dist/README.md
+ *   dist/package.json  dist/LICENSE
+ *   dist/README.md  dist/docs/  dist/bench/results/compare.svg: what the README links to, too
  *   dist/bin/skink.js                     the command
  *   dist/src/**\/*.js, *.d.ts             the same folders as in the checkout
  *   dist/examples/*.js                    the drivers that the demo uses
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 /** The checkout says so by its dependency on Node itself: npm may well run on an older one there. */
 const ENGINES = { node: ">=24" };
+/** What goes in as it is: what people read, and the pictures in it. */
+const COPIED = ["LICENSE", "README.md", "docs", "bench/results/compare.svg"];
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 const { values } = parseArgs({ options: { out: { type: "string", default: join(ROOT, "dist") } } });
@@ -24,7 +27,7 @@ rmSync(out, { recursive: true, force: true });
 compile();
 writePackageFile();
 writeCommand();
-copyFileSync(join(ROOT, "README.md"), join(out, "README.md"));
+for (const path of COPIED) cpSync(join(ROOT, path), join(out, path), { recursive: true });
 
 function compile(): void {
   const arguments_ = ["-p", join(ROOT, "scripts/tsconfig.build.json"), "--outDir", out];

@@ -1,5 +1,5 @@
 /**
- * npm test: every *.test.ts under src/ and test/, or those whose path contains one of the arguments.
+ * npm test: every *.test.ts under src/, test/ and bench/, or those whose path contains one of the arguments.
  * Says by name which tests were left out and why. With SKINK_REQUIRE_PEERS=1 leaving one out is a failure.
  */
 import { globSync } from "node:fs";
@@ -21,7 +21,7 @@ interface LeftOut {
 
 const wanted = process.argv.slice(2);
 const cwd = fileURLToPath(new URL("..", import.meta.url));
-const files = globSync("{src,test}/**/*.test.ts", { cwd })
+const files = globSync("{src,test,bench}/**/*.test.ts", { cwd })
   .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
   .sort();
 if (files.length === 0) {

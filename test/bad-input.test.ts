@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { test } from "node:test";
-import { inScene, type Scene } from "./scene.ts";
+import { inScene, type Scene, SKINK } from "./scene.ts";
 import { serve } from "./serve.ts";
 
 const FAILED = 1;
@@ -42,6 +42,19 @@ const USAGE: readonly Case[] = [
   { args: ["serve", "memory:1M", "--link", "rope"], code: BAD_USAGE, says: [/rope/, /process/] },
   { args: ["serve", "memory:1M", "--socket", "FOLDER/no/nbd"], code: FAILED, says: [/no\/nbd/] },
   { args: ["serve", "memory:1M", "--control", "FOLDER/no/control"], code: FAILED, says: [/no\/control/] },
+  { args: ["serve", "memory:1M", "--name", ""], code: BAD_USAGE, says: [/""/, /1 to 4096 bytes/] },
+  {
+    args: ["serve", "memory:1M", "--name", "n".repeat(4097)],
+    code: BAD_USAGE,
+    says: [/4097 bytes/, /1 to 4096 bytes/],
+  },
+  {
+    args: ["serve", "memory:1M", "--name", "a\nb"],
+    code: BAD_USAGE,
+    says: [/name a device "a\\nb"/, /control characters/],
+  },
+  { args: ["serve", "memory:1M", "--socket", `FOLDER/${"n".repeat(107)}`], code: FAILED, says: [/at most 107/] },
+  { args: ["serve", "memory:1M", "--control", `FOLDER/${"n".repeat(107)}`], code: FAILED, says: [/at most 107/] },
   { args: ["burn"], code: BAD_USAGE, says: [/burn/] },
   { args: ["kill", "--control", "FOLDER/nobody"], code: BAD_USAGE, says: [/name/i] },
   { args: ["status", "--control", "FOLDER/nobody"], code: FAILED, says: [/nobody/, /running front/] },
@@ -81,6 +94,15 @@ test("what can't be served is said in one line that names the thing and the mend
 test("bad usage is said in one line that names the thing and the mend", () =>
   inScene(async (scene) => {
     await eachCase(scene, USAGE);
+  }));
+
+test("an older Node is told so in one line", () =>
+  inScene(async (scene) => {
+    const old = "data:text/javascript,Object.defineProperty(process,'version',{value:'v20.20.2'})";
+    const { code, stdout, stderr } = await scene.run(process.execPath, ["--import", old, SKINK, "status"]);
+    assert.equal(code, BAD_USAGE);
+    assert.equal(stdout, "");
+    assert.match(stderr, /^Cannot run skink: this is Node v20\.20\.2, 24 or newer was wanted[^\n]*\n$/);
   }));
 
 test("each mistake in a configuration is said with its file, line and path", () =>

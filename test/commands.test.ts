@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { test } from "node:test";
 import { askFront } from "../src/front/control-client.ts";
 import { NbdClient } from "../src/nbd/index.ts";
@@ -97,6 +97,25 @@ test("restart is a planned one: the next epoch, with nothing to replay and nothi
     await client.close();
     await front.stop();
   }));
+
+for (const [how, open] of [
+  ["doesn't open", "throw new Error('broken version');"],
+  ["ends while it opens", "process.exit(3);"],
+] as const) {
+  test(`a restart with a new version that ${how} says so, and the device goes on when it does`, () =>
+    inScene(async (scene) => {
+      const works = "export default { open: () => ({ size: 1 << 20, read(offset, into) { into.fill(7); } }) };";
+      const front = await serve(scene, scene.write("versions.ts", works), { args: ["--name", "disk"] });
+      const { epoch } = await front.device();
+      scene.write("versions.ts", `export default { open() { ${open} } };`);
+      const { code, stderr } = await scene.skink("restart", "disk", "--control", front.control);
+      assert.equal(code, 1);
+      assert.match(stderr, /^Cannot restart disk: [^\n]*(broken version|exit code 3)[^\n]*tried again[^\n]*\n$/);
+      scene.write("versions.ts", works);
+      await front.until("live", epoch);
+      await front.stop();
+    }));
+}
 
 test("stop ends the front well, with everything durable", () =>
   inScene(async (scene) => {
@@ -307,6 +326,16 @@ test("--link inline serves from the front's own process", () =>
     await client.close();
     await front.stop();
   }));
+
+for (const link of ["process", "inline"]) {
+  test(`a driver that lies anywhere on the disk finds skink/driver over the link ${link}`, () =>
+    inScene(async (scene) => {
+      const module = scene.write("elsewhere.ts", readFileSync(`${EXAMPLES}/tiny.ts`));
+      const front = await serve(scene, module, { args: ["--link", link] });
+      assert.equal(front.name, "elsewhere");
+      await front.stop();
+    }));
+}
 
 test("what a driver prints goes to the log, and not to stdout", () =>
   inScene(async (scene) => {

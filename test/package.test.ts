@@ -1,7 +1,7 @@
 /** The publishable package, as its user meets it: packed, installed into an empty folder, with a driver of the user's own. */
 import { strict as assert } from "node:assert";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -65,6 +65,8 @@ test("the packed package serves a driver of its user's own from an empty folder"
     readdirSync(built, { recursive: true, encoding: "utf8" }).filter((path) => /\.test\.|testing|^src\/sim/.test(path)),
     [],
   );
+  for (const path of ["LICENSE", ...linksOf("README.md"), ...linksOf("docs/drivers.md")])
+    assert.ok(existsSync(join(built, path)), `${path} is not in the package`);
   run("npm", ["pack", "--pack-destination", folder], built);
   const tarball = readdirSync(folder).find((name) => name.endsWith(".tgz"));
   assert.ok(tarball !== undefined);
@@ -89,6 +91,12 @@ test("the packed package serves a driver of its user's own from an empty folder"
     front.kill();
   }
 });
+
+/** The files that a page of the package links to, from the package's folder on. */
+function linksOf(page: string): string[] {
+  const links = [...readFileSync(join(built, page), "utf8").matchAll(/\]\(([^)#]+)/g)].map((match) => match[1] ?? "");
+  return links.filter((link) => !/^\w+:/.test(link)).map((link) => join(dirname(page), link));
+}
 
 function run(program: string, arguments_: string[], cwd: string): string {
   const { status, stdout, stderr, error } = spawnSync(program, arguments_, { cwd, env, encoding: "utf8" });

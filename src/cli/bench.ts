@@ -11,7 +11,8 @@ export function addBench(program: Command): void {
     .command("bench")
     .summary("measure against other NBD servers (in a checkout)")
     .description(
-      "Runs the benchmark of a checkout, side by side with other NBD servers; it needs fio, nbdkit and qemu-nbd.",
+      "Runs the benchmark of a checkout, side by side with other NBD servers; it needs fio, nbdkit and qemu-nbd. " +
+        "skink bench -- --help shows its parts and options.",
     )
     .argument("[arguments...]", "for the benchmark: for example, recovery")
     .allowUnknownOption()

@@ -12,7 +12,7 @@ import { Load, type LoadOptions, type LoadResult } from "./load.ts";
 const PROGRESS_MS = 200;
 
 export interface LoadReport extends LoadResult {
-  /** After each kill but the last, the longest time without any completion until the next kill. Milliseconds. */
+  /** After each kill, the longest time without any completion until the next one, or the end. Milliseconds. */
   readonly stallsMs: readonly number[];
 }
 

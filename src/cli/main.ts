@@ -15,7 +15,7 @@ const EXIT_BAD_USAGE = 2;
 const USAGE_CODES = ["bad-spec", "bad-config", "bad-name", "bad-usage"];
 
 const program = new Command("skink")
-  .description("Block devices for Linux whose drivers may crash, hang or be replaced while the I/O goes on.")
+  .description("Block devices for Linux whose drivers may crash or be replaced while the I/O goes on.")
   .version(version())
   .exitOverride()
   .showHelpAfterError("(skink --help, or skink COMMAND --help, shows what there is)")

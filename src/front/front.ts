@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SkinkError } from "../block/errors.ts";
 import type { Export } from "../nbd/exports.ts";
+import { MAX_STRING_BYTES } from "../nbd/protocol.ts";
 import { NbdServer } from "../nbd/server.ts";
 import { type Address, formatUri } from "../nbd/uri.ts";
 import { hungUp } from "../os/poll.ts";
@@ -34,6 +35,16 @@ export interface FrontConfig {
   readonly control?: string | undefined;
 }
 
+/** What an export may be called, and fits into a line of output. */
+function checkName(name: string): void {
+  const bytes = Buffer.byteLength(name);
+  const hasControls = /\p{Cc}/u.test(name);
+  if (bytes > 0 && bytes <= MAX_STRING_BYTES && !hasControls) return;
+  const is = hasControls ? "it has control characters" : `it has ${bytes} bytes`;
+  const wanted = `a name of 1 to ${MAX_STRING_BYTES} bytes of text was wanted`;
+  throw new SkinkError("bad-name", `Cannot name a device ${JSON.stringify(name.slice(0, 40))}: ${is}, ${wanted}`);
+}
+
 /** A running front: its devices, the server that clients connect to, and the control socket. */
 export class Front {
   readonly #config: FrontConfig;
@@ -55,6 +66,7 @@ export class Front {
     this.#log = log;
     const seen = new Set<string>();
     for (const { name } of config.devices) {
+      checkName(name);
       if (seen.has(name)) throw new SkinkError("bad-name", `Cannot serve two devices named ${name}: names must differ`);
       seen.add(name);
     }

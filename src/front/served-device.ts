@@ -48,6 +48,10 @@ export class ServedDevice {
   readonly #freeMemory: () => void;
   /** Who waits for the end of a planned restart. */
   #restarting: PromiseWithResolvers<void> | undefined;
+  /** The newest incarnation before that. */
+  #restartedEpoch = 0;
+  /** Why the newest incarnation that could not open could not. */
+  #openFailure: { readonly epoch: number; readonly message: string } | undefined;
 
   /** Starts nothing yet. */
   constructor(config: DeviceConfig, log: Log, clients: Clients) {
@@ -138,9 +142,14 @@ export class ServedDevice {
     throw this.#wrongTime("kill", "a driver that runs");
   }
 
-  /** Resolves when the device is live again. Rejects with `wrong-state`, `restart-failed` or `stopped`. */
+  /**
+   * Resolves when the device is live again. Rejects with `wrong-state`, `restart-failed` or `stopped`. If the new
+   * incarnation ends before it is live, it is said once, and tried again like after any fault.
+   */
   async restart(): Promise<void> {
+    const { epoch } = this.#supervisor;
     if (!this.#supervisor.restart()) throw this.#wrongTime("restart", "live, degraded or failed");
+    this.#restartedEpoch = epoch;
     this.#restarting = Promise.withResolvers();
     await this.#restarting.promise;
   }
@@ -171,12 +180,24 @@ export class ServedDevice {
         const geometry = { ...info.geometry, readOnly: info.geometry.readOnly || readOnly };
         supervisor().opened(epoch, { ...info, geometry }, link);
       },
-      openFailed: (epoch, message) => supervisor().openFailed(epoch, message),
+      openFailed: (epoch, message) => {
+        this.#openFailure = { epoch, message };
+        supervisor().openFailed(epoch, message);
+      },
       completed: (epoch, tag, errno, count) => supervisor().completed(epoch, tag, errno, count),
       fault: (epoch, what) => supervisor().fault(epoch, what),
       settled: (epoch) => supervisor().settled(epoch),
-      exited: (epoch, how) => supervisor().exited(epoch, how),
+      exited: (epoch, how) => {
+        supervisor().exited(epoch, how);
+        if (epoch > this.#restartedEpoch) this.#restarting?.reject(this.#restartFailure(epoch, how));
+      },
     };
+  }
+
+  #restartFailure(epoch: number, how: string): SkinkError {
+    const why = this.#openFailure?.epoch === epoch ? this.#openFailure.message : how;
+    const what = `the new driver ended before it was live (${why}); it is tried again until one is`;
+    return new SkinkError("restart-failed", `Cannot restart ${this.name}: ${what}`);
   }
 
   #startMessage(reason: string): string {

@@ -65,6 +65,8 @@ test("what can't be served is said in one line, with the mend", () => {
     ["./missing.ts", /there is no file .*missing\.ts/],
     [`${folder}?x.ts`, /names no driver/],
     ["memory:1M?block=1&block=2", /option block is given twice/],
+    ["memory:", /size is missing, memory:SIZE was wanted/],
+    ["file:?size=1M", /path is missing, file:PATH was wanted/],
     ["memory:1M?size=2M", /size is given twice/],
     ["memory:1M?=2", /has no name/],
     ["file:100%.img", /%25/],

@@ -67,6 +67,9 @@ export function specOf(driver: string, options: Readonly<Record<string, string>>
 
 function builtIn(text: string, kind: string, body: string, options: Record<string, string>): DeviceSpec {
   const main = BUILT_IN[kind]?.main as string;
+  if (body === "" && !Object.hasOwn(options, main)) {
+    throw badSpec(text, `${main} is missing, ${kind}:${main.toUpperCase()} was wanted`);
+  }
   if (body === "") return { kind, driver: { module: builtInModule(kind), options } };
   if (Object.hasOwn(options, main)) throw badSpec(text, `${main} is given twice, once was wanted`);
   return { kind, driver: { module: builtInModule(kind), options: { [main]: body, ...options } } };

@@ -4,12 +4,19 @@ import { SkinkError } from "../block/errors.ts";
 
 /** A living server takes a connection at once. */
 const CONNECT_TIMEOUT_MS = 2000;
+/** What fits, with a zero byte behind it, into sun_path: see unix(7). */
+const MAX_PATH_BYTES = 107;
 
 /**
  * Makes way for a socket at `path`: removes the file that a dead server left there. Rejects with `address-in-use` over
  * a living one, with `cannot-listen` over whatever else is there.
  */
 export async function makeWay(path: string): Promise<void> {
+  const bytes = Buffer.byteLength(path);
+  if (bytes > MAX_PATH_BYTES) {
+    const what = `it has ${bytes} bytes, a path of at most ${MAX_PATH_BYTES} was wanted`;
+    throw new SkinkError("cannot-listen", `Cannot listen at socket ${path}: ${what}`);
+  }
   const answer = await probe(path);
   if (answer === "refused") return rmSync(path, { force: true });
   if (answer === "missing") return;

@@ -183,7 +183,9 @@ test("FUA is taken on every command, and length zero never disconnects", () => {
   const { say, transport } = start();
   assert.equal(errorOf(say(read(0, 512, FUA))), 0);
   assert.equal(errorOf(say(command(COMMAND.FLUSH, 0, 0, FUA))), 0);
-  assert.equal(errorOf(say(command(COMMAND.CACHE, 0, 512, FUA))), 0);
+  for (const type of [COMMAND.CACHE, COMMAND.TRIM, COMMAND.WRITE_ZEROES, COMMAND.BLOCK_STATUS])
+    assert.equal(errorOf(say(command(type, 0, 512, FUA))), 0);
+  assert.equal(errorOf(say(write(0, new Uint8Array(512), FUA))), 0);
   for (const type of [COMMAND.READ, COMMAND.WRITE, COMMAND.TRIM, COMMAND.WRITE_ZEROES, COMMAND.CACHE])
     assert.equal(errorOf(say(command(type, 0, 0))), 0);
   assert.equal(transport.state, "open");
@@ -276,6 +278,43 @@ test("a driver without extents is said to hold data, unasked", () => {
 test("a block status without a negotiated context is EINVAL", () => {
   const { say } = start({ structured: false });
   assert.equal(errorOf(say(command(COMMAND.BLOCK_STATUS, 0, 512))), ERRNO.EINVAL);
+});
+
+test("contexts count for the export finally chosen alone, and a failed attempt to set them forgets them", () => {
+  const devices = ["disk", "tape"].map((name) => ({ name, description: "", device: new FakeDevice() }));
+  const exports = { list: () => devices, find: (name: string) => devices.find((one) => one.name === name) };
+  const select = (name: string, ...queries: string[]) =>
+    encodeOption(OPTION.SET_META_CONTEXT, encodeMetaContextRequest({ name, queries }));
+  const cases: [string, Buffer, number][] = [
+    ["selected", Buffer.concat([select("disk", "base:allocation")]), 0],
+    ["selected for another export", Buffer.concat([select("tape", "base:allocation")]), ERRNO.EINVAL],
+    ["replaced by none", Buffer.concat([select("disk", "base:allocation"), select("disk")]), ERRNO.EINVAL],
+    ["an unknown export then", Buffer.concat([select("disk", "base:allocation"), select("none")]), ERRNO.EINVAL],
+    [
+      "a malformed attempt then",
+      Buffer.concat([select("disk", "base:allocation"), encodeOption(OPTION.SET_META_CONTEXT, new Uint8Array(3))]),
+      ERRNO.EINVAL,
+    ],
+  ];
+  for (const [name, selection, errno] of cases) {
+    const transport = new FakeTransport();
+    const session = new Session({ transport, exports, clock: new ManualClock() });
+    feed(session, transport, encodeClientFlags({ fixedNewstyle: true, noZeroes: true }));
+    feed(session, transport, encodeOption(OPTION.STRUCTURED_REPLY, new Uint8Array(0)));
+    feed(session, transport, selection);
+    feed(session, transport, encodeOption(OPTION.GO, encodeInfoRequest({ name: "disk", wanted: [] })));
+    transport.take();
+    feed(session, transport, command(COMMAND.BLOCK_STATUS, 0, 512));
+    assert.equal(errorOf({ replies: replies(transport.take()) }), errno, name);
+  }
+});
+
+test("what has no payload may be larger than the largest payload", () => {
+  const device = new FakeDevice({ size: 64 * MIB });
+  const { say } = start({ device });
+  for (const type of [COMMAND.TRIM, COMMAND.WRITE_ZEROES, COMMAND.CACHE, COMMAND.BLOCK_STATUS])
+    assert.equal(errorOf(say(command(type, 0, 64 * MIB))), 0);
+  assert.equal(device.log.length, 4);
 });
 
 test("the flags of a zero reach the device", () => {

@@ -8,7 +8,7 @@ const WORKERS = 2;
 const FUA_AND_CRASH_SHARE = 0.3;
 
 test(`every promise holds in ${SEEDS} worlds, and the same seed gives the same world`, async () => {
-  const result = await sweep({ from: 1, seeds: SEEDS, workers: WORKERS, twiceEvery: 20 });
+  const result = await sweep({ from: 1, seeds: SEEDS, workers: WORKERS, twiceEvery: 1 });
   if (result.failure !== undefined) {
     const { seed, message, lines } = result.failure;
     const replay = `replay it: npm run sim -- --seeds 1 --from ${seed} --verbose`;

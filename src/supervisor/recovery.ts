@@ -29,6 +29,11 @@ export class RecoveryLog {
     return this.#recoveries;
   }
 
+  /** Why it recovers; `undefined` when it doesn't. */
+  get reason(): string | undefined {
+    return this.#reason;
+  }
+
   /** When the fault was noticed that is being recovered from; `undefined` when there is none. */
   get since(): number | undefined {
     return this.#reason === undefined ? undefined : this.#noticedAt;

@@ -111,6 +111,19 @@ test("a first open that fails, ends or takes too long ends the start, and nothin
   assert.match(world.startFailure ?? "", /exit code 1/);
 });
 
+test("a recovering device says why", () => {
+  const world = new World();
+  world.open();
+  world.exit("killed by SIGKILL");
+  assert.equal(world.supervisor.reason, "killed by SIGKILL");
+  world.supervisor.openFailed(2, "no such file");
+  assert.equal(world.supervisor.reason, "no such file");
+  world.exit();
+  world.clock.advance(100);
+  world.open();
+  assert.equal(world.supervisor.reason, undefined);
+});
+
 test("P4: the next incarnation starts only when the one before is reaped", () => {
   const world = new World();
   world.open();

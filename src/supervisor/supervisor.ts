@@ -96,6 +96,7 @@ export class Supervisor implements IncarnationEvents {
   /** Why the state isn't `live`, for people. */
   get reason(): string | undefined {
     if (this.#phase.name === "failed") return this.#phase.reason;
+    if (this.state === "recovering") return this.#openFailure ?? this.#log.reason;
     return this.#held ?? this.#ports.device.trouble;
   }
 
