@@ -106,7 +106,7 @@ function sessionCore(): Set<string> {
     core.add(path);
     for (const target of targetsOf(file)) add(target);
   };
-  add("nbd/session.ts");
+  add("nbd/server/session.ts");
   return core;
 }
 

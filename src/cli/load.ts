@@ -1,4 +1,4 @@
-import { NbdClient } from "../nbd/client.ts";
+import { NbdClient } from "../nbd/client/client.ts";
 
 const BLOCK_BYTES = 4096;
 const SECTOR_BYTES = 512;

@@ -6,7 +6,7 @@ import { SkinkError } from "../block/errors.ts";
 import { nearest } from "../block/nearest.ts";
 import { parseSize } from "../block/size.ts";
 import type { ArenaLimits } from "../link/shared-arenas.ts";
-import { MAX_STRING_BYTES } from "../nbd/protocol.ts";
+import { MAX_STRING_BYTES } from "../nbd/wire/protocol.ts";
 import type { DeviceLimits } from "../shadow/limits.ts";
 import type { Policy } from "../supervisor/policy.ts";
 import type { FrontConfig } from "./front.ts";

@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { SkinkError } from "../block/errors.ts";
 import { LineReader } from "../link/lines.ts";
-import { makeWay } from "../nbd/socket-file.ts";
+import { makeWay } from "../nbd/server/socket-file.ts";
 import { type ControlReply, type ControlRequest, MAX_REQUEST_BYTES, parseRequest } from "./control-protocol.ts";
 
 const MAX_CONNECTIONS = 16;

@@ -2,7 +2,7 @@ import { chmodSync, lstatSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SkinkError } from "../block/errors.ts";
-import { isAlive } from "../nbd/socket-file.ts";
+import { isAlive } from "../nbd/server/socket-file.ts";
 
 const SUFFIX = ".control";
 

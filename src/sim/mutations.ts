@@ -150,7 +150,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "the buffered write of a dead connection is resumed when there is room",
-    file: "nbd/transmission.ts",
+    file: "nbd/server/transmission.ts",
     find: `    if (this.#transport.hungUp()) {
       this.#drop();
       return;
@@ -160,7 +160,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "the buffered write of a dead connection is resumed when the replies have gone",
-    file: "nbd/transmission.ts",
+    file: "nbd/server/transmission.ts",
     find: `    if (this.#transport.hungUp()) {
       this.#drop();
       return;

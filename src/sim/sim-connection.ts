@@ -1,5 +1,5 @@
 import { type Payload, restOfSlot, slotBytes } from "../block/memory.ts";
-import { OUTPUT_HIGH_WATER_BYTES, OUTPUT_LOW_WATER_BYTES, type Transport } from "../nbd/transport.ts";
+import { OUTPUT_HIGH_WATER_BYTES, OUTPUT_LOW_WATER_BYTES, type Transport } from "../nbd/server/transport.ts";
 import type { VirtualClock } from "./clock.ts";
 import type { SeededRandom } from "./random.ts";
 

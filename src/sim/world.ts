@@ -1,6 +1,6 @@
 import { ERRNO } from "../block/errors.ts";
 import type { Geometry } from "../block/geometry.ts";
-import { Session } from "../nbd/session.ts";
+import { Session } from "../nbd/server/session.ts";
 import { Device } from "../shadow/device.ts";
 import type { Incarnations, Log } from "../shadow/ports.ts";
 import { type StopOutcome, Supervisor } from "../supervisor/supervisor.ts";

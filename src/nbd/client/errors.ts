@@ -1,4 +1,4 @@
-import { errnoName, isErrno, SkinkError } from "../block/errors.ts";
+import { errnoName, isErrno, SkinkError } from "../../block/errors.ts";
 
 /** An error that the server answered a request with. `code` is its name, "EIO"; the connection goes on. */
 export class NbdRequestError extends SkinkError {

@@ -1,7 +1,6 @@
-import { SkinkError } from "../block/errors.ts";
-import { MAX_PAYLOAD_BYTES } from "../block/memory.ts";
-import { badServer } from "./client-errors.ts";
-import { decodeGreeting, encodeClientFlags, GREETING_BYTES } from "./greeting.ts";
+import { SkinkError } from "../../block/errors.ts";
+import { MAX_PAYLOAD_BYTES } from "../../block/memory.ts";
+import { decodeGreeting, encodeClientFlags, GREETING_BYTES } from "../wire/greeting.ts";
 import {
   decodeExportNameReply,
   decodeInfo,
@@ -11,8 +10,8 @@ import {
   EXPORT_NAME_REPLY_BYTES,
   EXPORT_NAME_ZEROES,
   OPTION_REPLY_HEADER_BYTES,
-} from "./option-replies.ts";
-import { encodeInfoRequest, encodeMetaContextRequest, encodeOption } from "./options.ts";
+} from "../wire/option-replies.ts";
+import { encodeInfoRequest, encodeMetaContextRequest, encodeOption } from "../wire/options.ts";
 import {
   ALLOCATION_CONTEXT,
   DEFAULT_PREFERRED_BLOCK_BYTES,
@@ -20,9 +19,10 @@ import {
   INFO,
   OPTION,
   OPTION_REPLY,
-} from "./protocol.ts";
-import { decodeString, encodeString } from "./strings.ts";
-import { viewOf } from "./view.ts";
+} from "../wire/protocol.ts";
+import { decodeString, encodeString } from "../wire/strings.ts";
+import { viewOf } from "../wire/view.ts";
+import { badServer } from "./errors.ts";
 
 /** The bytes of a connection in order: how a handshake reads and writes. */
 export interface ByteStream {

@@ -1,4 +1,4 @@
-import { MAX_SLOT_BYTES, type Payload } from "../block/memory.ts";
+import { MAX_SLOT_BYTES, type Payload } from "../../block/memory.ts";
 
 /** Payloads from this size on are written by reference; smaller ones are copied, which is cheaper than one more part. */
 const REFERENCE_BYTES = 32 << 10;

@@ -1,12 +1,12 @@
 import { createServer, type Server, type Socket } from "node:net";
-import { SkinkError } from "../block/errors.ts";
-import type { BlockDevice, Clock, Log } from "../shadow/ports.ts";
+import { SkinkError } from "../../block/errors.ts";
+import type { BlockDevice, Clock, Log } from "../../shadow/ports.ts";
+import { type Address, describeAddress } from "../uri.ts";
 import { Connection, type Pins } from "./connection.ts";
 import type { Exports } from "./exports.ts";
 import { MAX_WRITE_SILENCE_MS, type SessionLimits } from "./limits.ts";
 import { Session } from "./session.ts";
 import { makeWay } from "./socket-file.ts";
-import { type Address, describeAddress } from "./uri.ts";
 
 export const MAX_CONNECTIONS = 64;
 const DRAIN_TIMEOUT_MS = 5_000;

@@ -1,5 +1,4 @@
-import type { Extent } from "../block/request.ts";
-import { badServer } from "./client-errors.ts";
+import type { Extent } from "../../block/request.ts";
 import {
   CHUNK,
   CHUNK_ERROR_BIT,
@@ -8,9 +7,10 @@ import {
   MAX_EXTENTS,
   SIMPLE_REPLY_MAGIC,
   STATUS,
-} from "./protocol.ts";
-import { CHUNK_HEADER_BYTES, SIMPLE_REPLY_BYTES } from "./replies.ts";
-import { Staging } from "./staging.ts";
+} from "../wire/protocol.ts";
+import { CHUNK_HEADER_BYTES, SIMPLE_REPLY_BYTES } from "../wire/replies.ts";
+import { Staging } from "../wire/staging.ts";
+import { badServer } from "./errors.ts";
 
 const STAGING_BYTES = 256 << 10;
 /** With at least this much data missing, it is received straight into the caller's memory. */

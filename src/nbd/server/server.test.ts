@@ -6,12 +6,12 @@ import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { realClock } from "../front/clock.ts";
-import { NbdClient } from "./client.ts";
+import { realClock } from "../../front/clock.ts";
+import { NbdClient } from "../client/client.ts";
+import { formatUri } from "../uri.ts";
 import { MAX_PINNED_BYTES } from "./limits.ts";
 import { NbdServer, type NbdServerOptions } from "./server.ts";
 import { conversation, FakeDevice, oneExport } from "./testing.ts";
-import { formatUri } from "./uri.ts";
 
 const KIB = 1024;
 const MIB = KIB * KIB;

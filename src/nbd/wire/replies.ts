@@ -1,4 +1,4 @@
-import type { Extent } from "../block/request.ts";
+import type { Extent } from "../../block/request.ts";
 import { CHUNK, CHUNK_FLAG_DONE, CHUNK_MAGIC, MAX_EXTENTS, SIMPLE_REPLY_MAGIC, STATUS } from "./protocol.ts";
 
 /*
@@ -14,15 +14,23 @@ import { CHUNK, CHUNK_FLAG_DONE, CHUNK_MAGIC, MAX_EXTENTS, SIMPLE_REPLY_MAGIC, S
  *   | magic | flags | type | cookie | length | … |
  *   | u32   | u16   | u16  | u64    | u32    |
  *
+ * The same where extended headers were agreed on, with the offset of the request:
+ *
+ *   0       4       6      8        16       24       32
+ *   | magic | flags | type | cookie | offset | length | … |
+ *   | u32   | u16   | u16  | u64    | u64    | u64    |
+ *
  *   NONE            nothing
  *   OFFSET_DATA     | offset u64 | data … |
  *   OFFSET_HOLE     | offset u64 | length u32 |
  *   BLOCK_STATUS    | context u32 | length u32 | flags u32 | …  a pair an extent |
+ *   BLOCK_STATUS_EXT | context u32 | count u32 | length u64 | flags u64 | …  a pair an extent |
  *   ERROR           | error u32 | message length u16 | message … |
  *   ERROR_OFFSET    | error u32 | message length u16 | message … | offset u64 |
  */
 export const SIMPLE_REPLY_BYTES = 16;
 export const CHUNK_HEADER_BYTES = 20;
+export const EXTENDED_CHUNK_HEADER_BYTES = 32;
 /** Of OFFSET_DATA, without the data. */
 export const DATA_CHUNK_BYTES = CHUNK_HEADER_BYTES + 8;
 export const HOLE_CHUNK_BYTES = CHUNK_HEADER_BYTES + 12;

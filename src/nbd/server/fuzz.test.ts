@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { ManualClock } from "../shadow/testing.ts";
-import { encodeClientFlags } from "./greeting.ts";
-import { encodeInfoRequest, encodeMetaContextRequest, encodeOption } from "./options.ts";
-import { COMMAND, OPTION, REQUEST_MAGIC } from "./protocol.ts";
+import { ManualClock } from "../../shadow/testing.ts";
+import { encodeClientFlags } from "../wire/greeting.ts";
+import { encodeInfoRequest, encodeMetaContextRequest, encodeOption } from "../wire/options.ts";
+import { COMMAND, OPTION, REQUEST_MAGIC } from "../wire/protocol.ts";
 import { Session } from "./session.ts";
 import { FakeDevice, FakeTransport, feed, oneExport } from "./testing.ts";
 

@@ -1,9 +1,9 @@
-import type { Extent } from "../block/request.ts";
-import { ClientConnection } from "./client-connection.ts";
-import { type Agreement, type ListedExport, listExports, negotiate } from "./client-handshake.ts";
-import { ClientStream } from "./client-stream.ts";
-import { COMMAND, COMMAND_FLAG, FLAG } from "./protocol.ts";
-import { type Address, parseUri } from "./uri.ts";
+import type { Extent } from "../../block/request.ts";
+import { type Address, parseUri } from "../uri.ts";
+import { COMMAND, COMMAND_FLAG, FLAG } from "../wire/protocol.ts";
+import { ClientConnection } from "./connection.ts";
+import { type Agreement, type ListedExport, listExports, negotiate } from "./handshake.ts";
+import { ClientStream } from "./stream.ts";
 
 const CONNECT_TIMEOUT_MS = 10_000;
 

@@ -1,8 +1,8 @@
 import { connect, type Socket } from "node:net";
-import { SkinkError } from "../block/errors.ts";
-import { disconnected } from "./client-errors.ts";
-import type { ByteStream } from "./client-handshake.ts";
-import { type Address, describeAddress } from "./uri.ts";
+import { SkinkError } from "../../block/errors.ts";
+import { type Address, describeAddress } from "../uri.ts";
+import { disconnected } from "./errors.ts";
+import type { ByteStream } from "./handshake.ts";
 
 const BUFFER_BYTES = 128 << 10;
 

@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { ERRNO } from "../block/errors.ts";
-import { ManualClock } from "../shadow/testing.ts";
-import { encodeClientFlags } from "./greeting.ts";
-import { encodeInfoRequest, encodeMetaContextRequest, encodeOption } from "./options.ts";
-import { CHUNK, COMMAND, COMMAND_FLAG, OPTION } from "./protocol.ts";
-import { encodeRequest } from "./requests.ts";
+import { ERRNO } from "../../block/errors.ts";
+import { ManualClock } from "../../shadow/testing.ts";
+import { encodeClientFlags } from "../wire/greeting.ts";
+import { encodeInfoRequest, encodeMetaContextRequest, encodeOption } from "../wire/options.ts";
+import { CHUNK, COMMAND, COMMAND_FLAG, OPTION } from "../wire/protocol.ts";
+import { encodeRequest } from "../wire/requests.ts";
+import { viewOf } from "../wire/view.ts";
 import { Session } from "./session.ts";
 import { FakeDevice, FakeTransport, feed, oneExport } from "./testing.ts";
 import { OUTPUT_HIGH_WATER_BYTES } from "./transport.ts";
-import { viewOf } from "./view.ts";
 
 const { FUA, DF, REQ_ONE, NO_HOLE, FAST_ZERO } = COMMAND_FLAG;
 const KIB = 1024;

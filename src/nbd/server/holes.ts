@@ -1,4 +1,4 @@
-import { MAX_SLOT_BYTES, type Payload } from "../block/memory.ts";
+import { MAX_SLOT_BYTES, type Payload } from "../../block/memory.ts";
 
 /** Runs of zeroes are looked for in steps of this size. Divides MAX_SLOT_BYTES. */
 export const HOLE_GRAIN_BYTES = 64 << 10;

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
-import type { Payload } from "../block/memory.ts";
-import type { BlockDevice } from "../shadow/ports.ts";
+import type { Payload } from "../../block/memory.ts";
+import type { BlockDevice } from "../../shadow/ports.ts";
 import { MAX_PINNED_BYTES } from "./limits.ts";
 import { OutputQueue } from "./output.ts";
 import { receiveInto } from "./receiving-socket.ts";

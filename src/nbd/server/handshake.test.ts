@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ManualClock } from "../shadow/testing.ts";
-import { encodeClientFlags } from "./greeting.ts";
-import { decodeInfo, decodeMetaContext, decodeOptionReplyHeader, decodeServer } from "./option-replies.ts";
-import { encodeInfoRequest, encodeMetaContextRequest, encodeOption } from "./options.ts";
-import { FLAG, INFO, OPTION, OPTION_REPLY } from "./protocol.ts";
+import { ManualClock } from "../../shadow/testing.ts";
+import { encodeClientFlags } from "../wire/greeting.ts";
+import { decodeInfo, decodeMetaContext, decodeOptionReplyHeader, decodeServer } from "../wire/option-replies.ts";
+import { encodeInfoRequest, encodeMetaContextRequest, encodeOption } from "../wire/options.ts";
+import { FLAG, INFO, OPTION, OPTION_REPLY } from "../wire/protocol.ts";
 import { Session } from "./session.ts";
 import { FakeDevice, FakeTransport, feed, oneExport } from "./testing.ts";
 

@@ -1,8 +1,5 @@
-import type { Errno } from "../block/errors.ts";
-import type { Payload } from "../block/memory.ts";
-import type { Command } from "./command.ts";
-import { ALLOCATION_ID } from "./handshake.ts";
-import { HOLE_GRAIN_BYTES, isZeroGrain } from "./holes.ts";
+import type { Errno } from "../../block/errors.ts";
+import type { Payload } from "../../block/memory.ts";
 import {
   CHUNK_HEADER_BYTES,
   DATA_CHUNK_BYTES,
@@ -15,7 +12,10 @@ import {
   encodeStatusChunk,
   HOLE_CHUNK_BYTES,
   SIMPLE_REPLY_BYTES,
-} from "./replies.ts";
+} from "../wire/replies.ts";
+import type { Command } from "./command.ts";
+import { ALLOCATION_ID } from "./handshake.ts";
+import { HOLE_GRAIN_BYTES, isZeroGrain } from "./holes.ts";
 import type { Transport } from "./transport.ts";
 
 /**

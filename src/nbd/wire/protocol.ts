@@ -1,5 +1,6 @@
 /*
- * The numbers of the NBD protocol: doc/proto.md of the nbd project ("Values"). Everything on the wire is big-endian.
+ * The numbers of the NBD protocol: doc/proto.md of the nbd project ("Values"), extended headers
+ * its branch extension-ext-header, RESIZE its branch extension-resize. Everything on the wire is big-endian.
  * Eight-byte magics are pairs of words.
  */
 
@@ -9,8 +10,10 @@ export const INIT_MAGIC = [0x4e42444d, 0x41474943] as const;
 export const OPTION_MAGIC = [0x49484156, 0x454f5054] as const;
 export const OPTION_REPLY_MAGIC = [0x0003e889, 0x045565a9] as const;
 export const REQUEST_MAGIC = 0x25609513;
+export const EXTENDED_REQUEST_MAGIC = 0x21e41c71;
 export const SIMPLE_REPLY_MAGIC = 0x67446698;
 export const CHUNK_MAGIC = 0x668e33ef;
+export const EXTENDED_CHUNK_MAGIC = 0x6e8a278c;
 
 /** Flags of the greeting, and of the client's answer to it. */
 export const HANDSHAKE_FLAG = { FIXED_NEWSTYLE: 1 << 0, NO_ZEROES: 1 << 1 } as const;
@@ -55,12 +58,15 @@ export const FLAG = {
   READ_ONLY: 1 << 1,
   FLUSH: 1 << 2,
   FUA: 1 << 3,
+  ROTATIONAL: 1 << 4,
   TRIM: 1 << 5,
   WRITE_ZEROES: 1 << 6,
   DF: 1 << 7,
   CAN_MULTI_CONN: 1 << 8,
+  RESIZE: 1 << 9,
   CACHE: 1 << 10,
   FAST_ZERO: 1 << 11,
+  BLOCK_STATUS_PAYLOAD: 1 << 12,
 } as const;
 
 export const COMMAND = {
@@ -72,6 +78,7 @@ export const COMMAND = {
   CACHE: 5,
   WRITE_ZEROES: 6,
   BLOCK_STATUS: 7,
+  RESIZE: 8,
 } as const;
 
 export const COMMAND_FLAG = {
@@ -80,6 +87,7 @@ export const COMMAND_FLAG = {
   DF: 1 << 2,
   REQ_ONE: 1 << 3,
   FAST_ZERO: 1 << 4,
+  PAYLOAD_LEN: 1 << 5,
 } as const;
 
 /** Types of the chunks of a structured reply; those with bit 15 set are errors. */
@@ -88,6 +96,7 @@ export const CHUNK = {
   OFFSET_DATA: 1,
   OFFSET_HOLE: 2,
   BLOCK_STATUS: 5,
+  BLOCK_STATUS_EXT: 6,
   ERROR: 0x8001,
   ERROR_OFFSET: 0x8002,
 } as const;

@@ -1,7 +1,7 @@
-import type { Payload } from "../block/memory.ts";
-import type { Extent, Request, Requester, RequestKind } from "../block/request.ts";
-import { COMMAND_FLAG } from "./protocol.ts";
-import type { RequestHeader } from "./requests.ts";
+import type { Payload } from "../../block/memory.ts";
+import type { Extent, Request, Requester, RequestKind } from "../../block/request.ts";
+import { COMMAND_FLAG } from "../wire/protocol.ts";
+import type { RequestHeader } from "../wire/requests.ts";
 
 /**
  * A request of a client, from its header to the last byte of its reply. Reused: a connection's commands go back to it

@@ -1,6 +1,6 @@
 import { lstatSync, rmSync } from "node:fs";
 import { connect } from "node:net";
-import { SkinkError } from "../block/errors.ts";
+import { SkinkError } from "../../block/errors.ts";
 
 /** A living server takes a connection at once. */
 const CONNECT_TIMEOUT_MS = 2000;

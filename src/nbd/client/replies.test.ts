@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { SkinkError } from "../block/errors.ts";
-import type { Extent } from "../block/request.ts";
-import { type Pending, ReplyParser } from "./client-replies.ts";
+import { SkinkError } from "../../block/errors.ts";
+import type { Extent } from "../../block/request.ts";
 import {
   encodeDataChunk,
   encodeErrorChunk,
@@ -11,8 +10,9 @@ import {
   encodeNoneChunk,
   encodeSimpleReply,
   encodeStatusChunk,
-} from "./replies.ts";
-import { viewOf } from "./view.ts";
+} from "../wire/replies.ts";
+import { viewOf } from "../wire/view.ts";
+import { type Pending, ReplyParser } from "./replies.ts";
 
 const CONTEXT = 1;
 const cookie = (number: number) => ({ cookieHigh: 0, cookieLow: number });

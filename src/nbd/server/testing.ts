@@ -1,18 +1,18 @@
 import assert from "node:assert/strict";
-import { ERRNO, type Errno } from "../block/errors.ts";
-import type { Geometry } from "../block/geometry.ts";
-import { MAX_SLOT_BYTES, type Memory, type Payload, restOfSlot, slotBytes } from "../block/memory.ts";
-import type { Extent, Request } from "../block/request.ts";
-import type { BlockDevice } from "../shadow/ports.ts";
-import { GEOMETRY, HeapMemory } from "../shadow/testing.ts";
+import { ERRNO, type Errno } from "../../block/errors.ts";
+import type { Geometry } from "../../block/geometry.ts";
+import { MAX_SLOT_BYTES, type Memory, type Payload, restOfSlot, slotBytes } from "../../block/memory.ts";
+import type { Extent, Request } from "../../block/request.ts";
+import type { BlockDevice } from "../../shadow/ports.ts";
+import { GEOMETRY, HeapMemory } from "../../shadow/testing.ts";
+import { encodeClientFlags } from "../wire/greeting.ts";
+import { encodeInfoRequest, encodeOption } from "../wire/options.ts";
+import { COMMAND, OPTION } from "../wire/protocol.ts";
+import { encodeRequest, REQUEST_BYTES } from "../wire/requests.ts";
+import { viewOf } from "../wire/view.ts";
 import type { Exports } from "./exports.ts";
-import { encodeClientFlags } from "./greeting.ts";
-import { encodeInfoRequest, encodeOption } from "./options.ts";
-import { COMMAND, OPTION } from "./protocol.ts";
-import { encodeRequest, REQUEST_BYTES } from "./requests.ts";
 import type { Session } from "./session.ts";
 import type { Transport } from "./transport.ts";
-import { viewOf } from "./view.ts";
 
 /** A device in memory. Answers with each `kick`, or, while `held`, when the test says so. */
 export class FakeDevice implements BlockDevice {

@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
-import { ERRNO, type Errno } from "../block/errors.ts";
-import { MAX_SLOT_BYTES } from "../block/memory.ts";
-import type { Request, Requester, RequestKind } from "../block/request.ts";
-import type { BlockDevice, Clock, Timer } from "../shadow/ports.ts";
+import { ERRNO, type Errno } from "../../block/errors.ts";
+import { MAX_SLOT_BYTES } from "../../block/memory.ts";
+import type { Request, Requester, RequestKind } from "../../block/request.ts";
+import type { BlockDevice, Clock, Timer } from "../../shadow/ports.ts";
+import { COMMAND } from "../wire/protocol.ts";
+import { decodeRequest, newRequestHeader, REQUEST_BYTES } from "../wire/requests.ts";
+import type { Staging } from "../wire/staging.ts";
 import { Command } from "./command.ts";
 import { type CommandContext, checkCommand, kindOf } from "./command-rules.ts";
 import type { Choice } from "./handshake.ts";
 import { MAX_DRAINED_WRITE_BYTES, type SessionLimits } from "./limits.ts";
-import { COMMAND } from "./protocol.ts";
 import { ReplyWriter } from "./reply-writer.ts";
-import { decodeRequest, newRequestHeader, REQUEST_BYTES } from "./requests.ts";
-import type { Staging } from "./staging.ts";
 import { OUTPUT_HIGH_WATER_BYTES, type Transport } from "./transport.ts";
 
 /** With at least this much of a write's data missing, it is received straight into the request's memory. */

@@ -1,4 +1,4 @@
-import type { Payload } from "../block/memory.ts";
+import type { Payload } from "../../block/memory.ts";
 
 /**
  * What a session needs of its connection. In production a unix or TCP socket, in simulation a pair of byte queues.

@@ -1,6 +1,6 @@
-import type { Geometry } from "../block/geometry.ts";
-import type { BlockDevice } from "../shadow/ports.ts";
-import { DEFAULT_PREFERRED_BLOCK_BYTES, FLAG } from "./protocol.ts";
+import type { Geometry } from "../../block/geometry.ts";
+import type { BlockDevice } from "../../shadow/ports.ts";
+import { DEFAULT_PREFERRED_BLOCK_BYTES, FLAG } from "../wire/protocol.ts";
 
 /** A device under the name that clients ask for. */
 export interface Export {

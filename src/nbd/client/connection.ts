@@ -1,11 +1,11 @@
-import { SkinkError } from "../block/errors.ts";
-import type { Extent } from "../block/request.ts";
-import { disconnected, NbdRequestError } from "./client-errors.ts";
-import { type Pending, ReplyParser } from "./client-replies.ts";
-import type { ClientReceiver, ClientStream } from "./client-stream.ts";
-import { COMMAND } from "./protocol.ts";
-import { encodeRequest, REQUEST_BYTES } from "./requests.ts";
-import { viewOf } from "./view.ts";
+import { SkinkError } from "../../block/errors.ts";
+import type { Extent } from "../../block/request.ts";
+import { COMMAND } from "../wire/protocol.ts";
+import { encodeRequest, REQUEST_BYTES } from "../wire/requests.ts";
+import { viewOf } from "../wire/view.ts";
+import { disconnected, NbdRequestError } from "./errors.ts";
+import { type Pending, ReplyParser } from "./replies.ts";
+import type { ClientReceiver, ClientStream } from "./stream.ts";
 
 /** Data of a write from this size on goes to the socket as it is; smaller data is copied behind its header. */
 const REFERENCE_BYTES = 32 << 10;

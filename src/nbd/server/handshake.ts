@@ -1,7 +1,5 @@
-import { MAX_PAYLOAD_BYTES } from "../block/memory.ts";
-import { type Export, type Exports, findExport, preferredBlockSize, transmissionFlags } from "./exports.ts";
-import { CLIENT_FLAGS_BYTES, type ClientFlags, decodeClientFlags, encodeGreeting } from "./greeting.ts";
-import { MAX_DRAINED_OPTION_BYTES, MAX_OPTION_BYTES } from "./limits.ts";
+import { MAX_PAYLOAD_BYTES } from "../../block/memory.ts";
+import { CLIENT_FLAGS_BYTES, type ClientFlags, decodeClientFlags, encodeGreeting } from "../wire/greeting.ts";
 import {
   encodeExportNameReply,
   encodeInfo,
@@ -9,11 +7,18 @@ import {
   encodeOptionError,
   encodeOptionReply,
   encodeServer,
-} from "./option-replies.ts";
-import { decodeInfoRequest, decodeMetaContextRequest, decodeOptionHeader, OPTION_HEADER_BYTES } from "./options.ts";
-import { ALLOCATION_CONTEXT, INFO, OPTION, OPTION_REPLY, type OptionReplyType } from "./protocol.ts";
-import type { Staging } from "./staging.ts";
-import { decodeString } from "./strings.ts";
+} from "../wire/option-replies.ts";
+import {
+  decodeInfoRequest,
+  decodeMetaContextRequest,
+  decodeOptionHeader,
+  OPTION_HEADER_BYTES,
+} from "../wire/options.ts";
+import { ALLOCATION_CONTEXT, INFO, OPTION, OPTION_REPLY, type OptionReplyType } from "../wire/protocol.ts";
+import type { Staging } from "../wire/staging.ts";
+import { decodeString } from "../wire/strings.ts";
+import { type Export, type Exports, findExport, preferredBlockSize, transmissionFlags } from "./exports.ts";
+import { MAX_DRAINED_OPTION_BYTES, MAX_OPTION_BYTES } from "./limits.ts";
 import type { Transport } from "./transport.ts";
 
 /** The id under which base:allocation is known on the wire. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { HeapMemory } from "../shadow/testing.ts";
+import { HeapMemory } from "../../shadow/testing.ts";
 import { OutputQueue } from "./output.ts";
 
 const KIB = 1024;

@@ -1,8 +1,8 @@
-import type { BlockDevice, Clock, Timer } from "../shadow/ports.ts";
+import type { BlockDevice, Clock, Timer } from "../../shadow/ports.ts";
+import { Staging } from "../wire/staging.ts";
 import type { Exports } from "./exports.ts";
 import { type Choice, Handshake } from "./handshake.ts";
 import { DEFAULT_LIMITS, type SessionLimits } from "./limits.ts";
-import { Staging } from "./staging.ts";
 import { Transmission } from "./transmission.ts";
 import type { Transport } from "./transport.ts";
 
