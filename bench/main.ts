@@ -5,6 +5,7 @@ import { peer } from "../test/peers.ts";
 import { compare } from "./compare.ts";
 import { devices } from "./devices.ts";
 import { writeDocument } from "./document.ts";
+import { foreign } from "./foreign.ts";
 import { idle } from "./idle.ts";
 import type { Outcome, Part, Settings } from "./part.ts";
 import { Progress } from "./progress.ts";
@@ -13,7 +14,7 @@ import { formatReport, loadReport, type Report, saveReport } from "./results.ts"
 import { volatile } from "./volatile.ts";
 import { Workbench } from "./workbench.ts";
 
-const PARTS: readonly Part[] = [compare, volatile, devices, recovery, idle];
+const PARTS: readonly Part[] = [compare, volatile, devices, recovery, foreign, idle];
 const SECONDS = 2;
 const ROUNDS = 5;
 const QUICK_SECONDS = 1;

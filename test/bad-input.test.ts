@@ -21,7 +21,10 @@ interface Case {
 const SPECS: readonly Case[] = [
   { args: ["serve", "tape:1M"], code: BAD_USAGE, says: [/tape/, /memory:SIZE/] },
   { args: ["serve", "memroy:1M"], code: BAD_USAGE, says: [/memroy/, /memory/] },
-  { args: ["serve", "exec:nbdkit"], code: BAD_USAGE, says: [/exec/, /memory:SIZE/] },
+  { args: ["serve", "exec:nbdkit"], code: BAD_USAGE, says: [/exec/, /\{socket\}/] },
+  { args: ["serve", "nbd+unix:///disk"], code: BAD_USAGE, says: [/disk/, /socket/] },
+  { args: ["serve", "nbd://host/?settle=soon"], code: BAD_USAGE, says: [/settle/, /5ms/] },
+  { args: ["serve", "exec:x {socket}", "--link", "inline"], code: BAD_USAGE, says: [/inline/, /no link was wanted/] },
   { args: ["serve", "FOLDER/missing.ts"], code: BAD_USAGE, says: [/missing\.ts/, /a driver module was wanted/] },
   { args: ["serve", "memory:1M?bolck=512"], code: FAILED, says: [/bolck/, /block/] },
   { args: ["serve", "memory:lots"], code: FAILED, says: [/lots/, /256M/] },

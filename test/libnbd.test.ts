@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { peer } from "./peers.ts";
 import { EXAMPLES, inScene } from "./scene.ts";
@@ -32,16 +33,34 @@ test("nbdinfo learns name, size and features", { skip: peer("nbdinfo") }, () =>
   }),
 );
 
-test("nbdinfo --list finds every device", { skip: peer("nbdinfo") }, () =>
+test("nbdinfo --list finds every device, each with its own size", { skip: peer("nbdinfo") }, () =>
   inScene(async (scene) => {
-    const front = await serve(scene, "memory:8M", { args: ["--name", "disk"] });
+    const yaml = "devices:\n  - { name: disk, spec: memory:8M }\n  - { name: tape, spec: null:1G, readOnly: true }\n";
+    const front = await serve(scene, scene.write("two.yaml", yaml), { devices: 2 });
     const server = front.uri.replace("/disk?", "/?");
     const { exports } = JSON.parse(await scene.need("nbdinfo", ["--list", "--json", server])) as {
       exports: ExportInfo[];
     };
     assert.deepEqual(
-      exports.map((info) => info["export-name"]),
-      ["disk"],
+      exports.map((info) => [info["export-name"], info["export-size"], info.is_read_only]),
+      [
+        ["disk", 8 << 20, false],
+        ["tape", 1 << 30, true],
+      ],
+    );
+    assert.match(await scene.need("nbdinfo", ["--list", server]), /export="disk":[\s\S]*export="tape":/);
+    await front.stop();
+  }),
+);
+
+test("nbddump shows what was written, where it is", { skip: peer("nbddump", "nbdsh") }, () =>
+  inScene(async (scene) => {
+    const front = await serve(scene, "memory:1M");
+    await scene.need("nbdsh", ["-u", front.uri, "-c", "h.pwrite(b'sixteen letters!' + bytes(496), 65536)"]);
+    const lines = (await scene.need("nbddump", [front.uri])).split("\n");
+    assert.ok(
+      lines.some((line) => /^0000010000: .*\|sixteen letters!\|$/.test(line)),
+      lines.join("\n"),
     );
     await front.stop();
   }),
@@ -95,5 +114,77 @@ test("nbdsh gets every kind of request answered, before a kill and after", { ski
     await scene.need("nbdsh", ["--base-allocation", "-u", front.uri, "-c", after.join("\n")]);
     assert.equal((await front.device()).counters.errors, 0);
     await front.stop();
+  }),
+);
+
+/** Python: `refused` holds that a call is answered with an error of that name. */
+const REFUSED = [
+  "import nbd",
+  "h.set_strict_mode(0)",
+  "def refused(name, call, *args):",
+  "  try: call(*args)",
+  "  except nbd.Error as error: assert error.errno == name, (call.__name__, args[-2:], error.errno, name)",
+  "  else: assert False, (call.__name__, args[-2:], 'succeeded', name)",
+];
+
+test("what a client should not send gets its error, and the connection goes on", { skip: peer("nbdsh") }, () =>
+  inScene(async (scene) => {
+    const front = await serve(scene, "memory:64M");
+    const script = [
+      ...REFUSED,
+      "size = h.get_size()",
+      // Past the end, and across it.
+      "for offset in (size, size - 512, 2**63 - 1024):",
+      "  refused('EINVAL', h.pread, 1024, offset)",
+      "  refused('ENOSPC', h.pwrite, bytes(1024), offset)",
+      "  refused('ENOSPC', h.zero, 1024, offset)",
+      "  refused('EINVAL', h.trim, 1024, offset)",
+      "  refused('EINVAL', h.cache, 1024, offset)",
+      // Not whole blocks.
+      "for (count, offset) in ((511, 0), (512, 1), (1, 0)):",
+      "  refused('EINVAL', h.pread, count, offset)",
+      "  refused('EINVAL', h.pwrite, bytes(count), offset)",
+      "  refused('EINVAL', h.zero, count, offset)",
+      "  refused('EINVAL', h.trim, count, offset)",
+      // Flags that nobody knows, or not with this command.
+      "refused('EINVAL', h.pread, 512, 0, 0x8000)",
+      "refused('EINVAL', h.pwrite, bytes(512), 0, nbd.CMD_FLAG_REQ_ONE)",
+      "refused('EINVAL', h.zero, 512, 0, nbd.CMD_FLAG_DF)",
+      "refused('EINVAL', h.trim, 512, 0, nbd.CMD_FLAG_NO_HOLE)",
+      // More than a request may carry, and a status that was not negotiated.
+      "refused('EINVAL', h.pread, (32 << 20) + 512, 0)",
+      "refused('EINVAL', h.pwrite, bytes((32 << 20) + 512), 0)",
+      "refused('EINVAL', h.block_status, 4096, 0, lambda *a: 0)",
+      // Nothing at all is no error.
+      "h.pwrite(b'', 0)",
+      "h.zero(0, 0)",
+      "h.trim(0, 0)",
+      "h.cache(0, 0)",
+      "assert h.pread(0, 0) == b''",
+      "h.pwrite(b'x' * 512, size - 512)",
+      "assert h.pread(512, size - 512) == b'x' * 512",
+      "h.shutdown()",
+    ];
+    await scene.need("nbdsh", ["-u", front.uri, "-c", script.join("\n")]);
+    await front.stop();
+  }),
+);
+
+test("a read-only disk refuses every kind of write with EPERM", { skip: peer("nbdsh", "nbdinfo") }, () =>
+  inScene(async (scene) => {
+    const path = scene.write("disk.img", Buffer.alloc(1 << 20, "r"));
+    const front = await serve(scene, `file:${path}`, { args: ["--read-only"] });
+    const script = [
+      ...REFUSED,
+      "assert h.is_read_only()",
+      "refused('EPERM', h.pwrite, b'w' * 512, 0)",
+      "refused('EPERM', h.zero, 512, 0)",
+      "refused('EPERM', h.trim, 512, 0)",
+      "assert h.pread(512, 0) == b'r' * 512",
+    ];
+    await scene.need("nbdsh", ["-u", front.uri, "-c", script.join("\n")]);
+    await scene.need("nbdinfo", ["--is", "read-only", front.uri]);
+    await front.stop();
+    assert.deepEqual(readFileSync(path), Buffer.alloc(1 << 20, "r"));
   }),
 );

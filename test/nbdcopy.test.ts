@@ -33,3 +33,22 @@ test("nbdcopy brings an image in and out unchanged while drivers are killed", { 
     await front.stop();
   }),
 );
+
+test("nbdcopy with several connections copies in, from device to device, and out", { skip: peer("nbdcopy") }, () =>
+  inScene(async (scene) => {
+    const yaml = `devices:\n  - { name: one, spec: memory:${IMAGE_BYTES} }\n  - { name: two, spec: "file:${scene.path("two.img")}?size=${IMAGE_BYTES}" }\n`;
+    const front = await serve(scene, scene.write("two.yaml", yaml), { devices: 2 });
+    const [one, two] = front.ready.map(({ uri }) => uri);
+    assert.ok(one !== undefined && two !== undefined);
+    const image = randomFillSync(Buffer.alloc(IMAGE_BYTES));
+    image.fill(0, HOLE.start, HOLE.end);
+    const from = scene.write("in.img", image);
+    const several = ["--connections=4", "--requests=32", "--flush"];
+    await scene.need("nbdcopy", [...several, from, one]);
+    await scene.need("nbdcopy", [...several, one, two]);
+    await scene.need("nbdcopy", [...several, "--request-size=1048576", two, scene.path("out.img")]);
+    assert.ok(image.equals(readFileSync(scene.path("out.img"))), "the copy differs from the image");
+    await front.stop();
+    assert.ok(image.equals(readFileSync(scene.path("two.img"))), "the file differs from the image");
+  }),
+);

@@ -32,7 +32,7 @@ export function encodeExtents(extents: readonly DriverExtent[], length: number, 
 /**
  * Decodes and checks a list for a range of `length` bytes. `undefined` where it is malformed: no extent, an empty
  * one, not whole blocks (but for the last, up to the end of the range), past the range, unknown flags.
- * Like extents are merged; a list that ends early is filled up with data, which is always safe.
+ * Like extents are merged. A list may end early, after at least one.
  */
 export function decodeExtents(bytes: Uint8Array, length: number, blockSize: number): Extent[] | undefined {
   if (bytes.byteLength === 0 || bytes.byteLength % EXTENT_BYTES !== 0) return undefined;
@@ -47,7 +47,6 @@ export function decodeExtents(bytes: Uint8Array, length: number, blockSize: numb
     covered += run;
     appendExtent(extents, run, (flags & FLAG_HOLE) !== 0, (flags & FLAG_ZERO) !== 0);
   }
-  if (covered < length) appendExtent(extents, length - covered, false, false);
   return extents;
 }
 

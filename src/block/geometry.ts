@@ -4,6 +4,8 @@ export interface Geometry {
   readonly size: number;
   /** The sector: the smallest unit of a request. A power of two, 512 to 65536 bytes. */
   readonly blockSize: number;
+  /** The size of requests that suits the store best, where it says one: a power of two, at least a block. */
+  readonly preferredBlockSize?: number;
   readonly readOnly: boolean;
   /** The driver makes a single write durable by itself; else the front flushes after it. */
   readonly fua: boolean;

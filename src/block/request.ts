@@ -34,7 +34,7 @@ export interface Request {
   readonly requester: Requester;
   /** A write's data, or where a read's data goes; allocated by admission, `undefined` for the others. */
   payload: Payload | undefined;
-  /** The answer to an extents request: they cover the request's range, from its offset on. */
+  /** The answer to an extents request: at least one, from its offset on. They may end before the range does, never after. */
   extents: readonly Extent[] | undefined;
 }
 

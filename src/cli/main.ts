@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { SkinkError } from "../block/errors.ts";
+import { addAttach, addDetach } from "./attach.ts";
 import { addBench } from "./bench.ts";
 import { addDemo } from "./demo.ts";
 import { addKill } from "./kill.ts";
@@ -12,7 +13,7 @@ import { addStop } from "./stop.ts";
 const EXIT_FAILED = 1;
 const EXIT_BAD_USAGE = 2;
 /** Codes of errors that are about what was typed. */
-const USAGE_CODES = ["bad-spec", "bad-config", "bad-name", "bad-usage"];
+const USAGE_CODES = ["bad-spec", "bad-config", "bad-name", "bad-link", "bad-usage", "bad-tls"];
 
 const program = new Command("skink")
   .description("Block devices for Linux whose drivers may crash or be replaced while the I/O goes on.")
@@ -29,11 +30,14 @@ Examples:
   skink serve './my-driver.ts?key=value' --name disk --port 10809
   skink status                               what the front is doing, and its last recoveries
   skink kill disk                            crash the driver on purpose: clients notice a short delay
+  skink attach disk /dev/nbd0                make it a disk of this machine, as root
 
 A client is anything that speaks NBD: nbdinfo, nbdcopy, nbdfuse, qemu, fio, the Linux kernel by nbd-client.
 Exit codes: 0 well, 1 failed, 2 bad usage.`,
   );
-for (const add of [addServe, addStatus, addKill, addRestart, addStop, addDemo, addBench]) add(program);
+for (const add of [addServe, addStatus, addKill, addRestart, addStop, addAttach, addDetach, addDemo, addBench]) {
+  add(program);
+}
 
 try {
   await program.parseAsync();

@@ -7,6 +7,7 @@ import { createLog, LOG_LEVELS, type LogLevel } from "../front/log.ts";
 import { defaultControlPath } from "../front/runtime-folder.ts";
 import type { DeviceConfig, LinkKind } from "../front/served-device.ts";
 import { parseSpec } from "../front/spec.ts";
+import type { TlsSettings } from "../nbd/tls/server-tls.ts";
 import { exitNow } from "../os/exit.ts";
 import type { StopOutcome } from "../supervisor/supervisor.ts";
 
@@ -22,6 +23,10 @@ interface ServeOptions {
   readonly control?: string;
   readonly link?: LinkKind;
   readonly readOnly?: true;
+  readonly tls?: "off" | TlsSettings["mode"];
+  readonly tlsCertificates?: string;
+  readonly tlsPsk?: string;
+  readonly tlsVerifyPeer?: true;
   readonly shadow: boolean;
   readonly logLevel: LogLevel;
   readonly logJson?: true;
@@ -44,6 +49,16 @@ export function addServe(program: Command): void {
       ]),
     )
     .option("--read-only", "let no client write")
+    .addOption(
+      new Option("--tls <mode>", "encrypt for no client, for those that ask, or for all (default: off)").choices([
+        "off",
+        "on",
+        "required",
+      ]),
+    )
+    .option("--tls-certificates <dir>", "ca-cert.pem, server-cert.pem and server-key.pem; means --tls required")
+    .option("--tls-psk <file>", "pre-shared keys, USER:HEXKEY a line; means --tls required")
+    .option("--tls-verify-peer", "clients need a certificate signed by that CA, or a pre-shared key")
     // For measuring what the shadow costs, and showing what its absence does: nobody who has data wants it off.
     .addOption(new Option("--no-shadow", "forget acknowledged writes that are not flushed").hideHelp())
     .addOption(new Option("--log-level <level>", "how much to log").choices(LOG_LEVELS).default("info"))
@@ -58,11 +73,17 @@ Specs:
   null:1G                             no storage at all
   file:disk.img?size=10G              a file, or a raw block device
   ./my-driver.ts?key=value            a driver of your own
+  exec:nbdkit -f -U {socket} file disk.img   any NBD server, started and restarted by Skink
+  nbd+unix:///disk?socket=PATH, nbd://HOST/  one that somebody else runs: docs/servers.md
   skink.yaml                          several devices, with limits and policies
 
 Examples:
   skink serve memory:256M --name disk --socket /tmp/disk.sock
-  nbdinfo 'nbd+unix:///disk?socket=/tmp/disk.sock'`;
+  nbdinfo 'nbd+unix:///disk?socket=/tmp/disk.sock'
+
+  psktool -u alice -p keys.psk        encrypted, by a key that both sides know; certificates: docs/tls.md
+  skink serve memory:256M --name disk --port 10809 --tls-psk keys.psk
+  nbdinfo 'nbds://alice@localhost/disk?tls-psk-file=keys.psk'`;
 
 async function serve(text: string, options: ServeOptions): Promise<void> {
   const config = configOf(text, options);
@@ -83,10 +104,32 @@ function configOf(text: string, options: ServeOptions): FrontConfig {
   const {
     devices,
     listen = {},
+    tls,
     control,
   } = fromFile ? configOfFile(text, options) : { devices: [deviceOf(text, options)] };
   const chosen = socket === undefined && port === undefined ? listen : { socket: absolute(socket), port };
-  return { devices, listen: chosen, control: absolute(options.control) ?? control ?? defaultControlPath() };
+  return {
+    devices,
+    listen: chosen,
+    tls: options.tls === "off" ? undefined : (tlsOf(options, options.tls) ?? tls),
+    control: absolute(options.control) ?? control ?? defaultControlPath(),
+  };
+}
+
+/** `undefined` where nothing was said of TLS. */
+function tlsOf(
+  { tlsCertificates, tlsPsk, tlsVerifyPeer }: ServeOptions,
+  mode: TlsSettings["mode"] | undefined,
+): TlsSettings | undefined {
+  const said = [mode, tlsCertificates, tlsPsk, tlsVerifyPeer].some((option) => option !== undefined);
+  if (!said) return undefined;
+  // Who has certificates or keys ready doesn't expect that anybody can do without.
+  return {
+    mode: mode ?? "required",
+    certificates: absolute(tlsCertificates),
+    psk: absolute(tlsPsk),
+    verifyPeer: tlsVerifyPeer,
+  };
 }
 
 function configOfFile(path: string, { name, link, readOnly }: ServeOptions): FrontConfig {
@@ -115,9 +158,10 @@ function absolute(path: string | undefined): string | undefined {
   return path === undefined ? undefined : resolve(path);
 }
 
-/** "memory" for the built-in driver, "my-driver" for my-driver.ts. */
+/** "memory" for the built-in driver, "my-driver" for my-driver.ts, "nbdkit" for exec:nbdkit. */
 function defaultName(kind: string): string {
-  return basename(kind, extname(kind));
+  const plain = kind.replace(/^exec:/, "");
+  return basename(plain, extname(plain));
 }
 
 /** The first signal asks for an orderly end, the second for an immediate one. */

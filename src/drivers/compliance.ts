@@ -9,7 +9,7 @@ export interface Subject {
   readonly name: string;
   readonly driver: Driver<unknown>;
   /** The options for a new store, which is to be removed when the test is over. */
-  options(t: TestContext): Record<string, string>;
+  options(t: TestContext): Record<string, string> | Promise<Record<string, string>>;
   /** The optional methods that it doesn't have. */
   readonly lacks?: readonly ("extents" | "trim" | "zero")[];
   /** What a later incarnation finds: what was flushed, or nothing that it can be held to. */
@@ -28,7 +28,7 @@ export function testDriver(subject: Subject): void {
   describe(`the ${subject.name} driver`, () => {
     for (const [claim, check] of Object.entries(CHECKS)) {
       test(claim, async (t) => {
-        const incarnations = new Incarnations(subject, subject.options(t));
+        const incarnations = new Incarnations(subject, await subject.options(t));
         try {
           const lacking = await check(await incarnations.open(), incarnations);
           // What a driver doesn't offer there is nothing to check of; but it must be what its author says.

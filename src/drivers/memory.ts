@@ -1,5 +1,5 @@
 import { type DriverExtent, defineDriver } from "../block/driver.ts";
-import { blockSize, deviceSize, optional, optionsFor, required } from "./options.ts";
+import { blockSize, deviceSize, optional, optionsFor, required } from "../block/options.ts";
 
 /** What is zero, and often not even allocated, is known by the chunk. Bytes. */
 const CHUNK_BYTES = 65536;

@@ -19,6 +19,7 @@ devices:
     driver: "null"
     options: { size: 1G, memory: true, block: 4096 }
 listen: { port: 10809, host: 127.0.0.1 }
+tls: { certificates: pki, psk: /etc/keys.psk, verifyPeer: true }
 control: run/control.sock
 `,
     FILE,
@@ -39,8 +40,49 @@ control: run/control.sock
       },
     ],
     listen: { port: 10809, host: "127.0.0.1" },
+    tls: { mode: "required", certificates: "/srv/pki", psk: "/etc/keys.psk", verifyPeer: true },
     control: "/srv/run/control.sock",
   });
+});
+
+test("TLS that is off is as none", () => {
+  const device = "devices:\n  - name: a\n    spec: memory:1M\n";
+  assert.equal(parseConfig(`${device}tls: { mode: off, psk: k }`, FILE).tls, undefined);
+});
+
+test("servers have a long form, with the folder of the configuration for commands", () => {
+  const { devices } = parseConfig(
+    `
+devices:
+  - name: ours
+    driver: exec
+    options: { command: "nbdkit -f -U {socket} file a.img?b", export: disk, connections: 4 }
+  - name: another
+    driver: nbd
+    options: { uri: "nbd+unix:///disk?socket=/run/x.sock", connections: 3, settle: 20ms }
+  - name: exclusive
+    driver: nbd
+    options: { uri: "nbd://host/disk", exclusive: true }
+`,
+    FILE,
+  );
+  assert.deepEqual(
+    devices.map(({ spec }) => spec),
+    [
+      {
+        kind: "exec:nbdkit",
+        source: {
+          type: "command",
+          command: "nbdkit -f -U {socket} file a.img?b",
+          folder: "/srv",
+          name: "disk",
+          connections: 4,
+        },
+      },
+      parseSpec("nbd+unix:///disk?socket=/run/x.sock&connections=3&settle=20ms"),
+      parseSpec("nbd://host/disk?exclusive"),
+    ],
+  );
 });
 
 test("each mistake is one line with the file, its line and its path", () => {
@@ -53,6 +95,10 @@ test("each mistake is one line with the file, its line and its path", () => {
     [`${device}    driver: file`, ":3: devices[0].spec: spec and driver are both there, spec or driver was wanted"],
     [`${device}    options: {}`, ":3: devices[0].spec: options are there beside spec,"],
     [`${device}    link: procces`, ':4: devices[0].link: it is "procces", process or inline was wanted'],
+    [
+      "devices:\n  - name: a\n    spec: exec:nbdkit -fU {socket} null\n    link: inline",
+      ":4: devices[0].link: it is beside exec:nbdkit, an NBD server, no link was wanted",
+    ],
     [`${device}    readonly: true`, ":4: devices[0].readonly: there is no such key, was readOnly meant?"],
     [`${device}    limits: { peices: 3 }`, ":4: devices[0].limits.peices: there is no such key, was pieces meant?"],
     [`${device}    limits: { pieces: many }`, ':4: devices[0].limits.pieces: it is "many", a number was wanted'],
@@ -64,7 +110,11 @@ test("each mistake is one line with the file, its line and its path", () => {
     ],
     [`${device}listen: { port: 99999 }`, ":4: listen.port: it is 99999, at most 65535 was wanted"],
     [`${device}listen: { host: a }`, ":4: listen: it has a host and no port"],
-    [`${device}colour: red`, ":4: colour: there is no such key, one of devices, listen, control was wanted"],
+    [`${device}colour: red`, ":4: colour: there is no such key, one of devices, listen, tls, control was wanted"],
+    [`${device}tls: { mode: maybe }`, ':4: tls.mode: it is "maybe", off or on or required was wanted'],
+    [`${device}tls: { mode: on }`, ":4: tls: it has neither certificates nor psk, one of them was wanted"],
+    [`${device}tls: { psk: k, verifyPeer: true }`, ":4: tls: it has verifyPeer and no certificates, both were wanted"],
+    [`${device}tls: { certificate: pki }`, ":4: tls.certificate: there is no such key, was certificates meant?"],
     [`${device}  - name: a\n    spec: memory:1M`, ":4: devices[1].name: a is there twice"],
     ["devices:\n  - name: a\n    spec: memroy:1M", ':3: devices[0].spec: Cannot serve "memroy:1M": there is no driver'],
     ["devices:\n  - name: a\n    driver: ./no.ts", ':3: devices[0].driver: Cannot serve "./no.ts": there is no file'],

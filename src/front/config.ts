@@ -6,6 +6,7 @@ import { SkinkError } from "../block/errors.ts";
 import { nearest } from "../block/nearest.ts";
 import { parseSize } from "../block/size.ts";
 import type { ArenaLimits } from "../link/shared-arenas.ts";
+import type { TlsSettings } from "../nbd/tls/server-tls.ts";
 import { MAX_STRING_BYTES } from "../nbd/wire/protocol.ts";
 import type { DeviceLimits } from "../shadow/limits.ts";
 import type { Policy } from "../supervisor/policy.ts";
@@ -60,6 +61,13 @@ const device = z.strictObject({
   policy: policy.partial().optional(),
 });
 
+const tls = z.strictObject({
+  mode: z.enum(["off", "on", "required"]).default("required"),
+  certificates: z.string().min(1).optional(),
+  psk: z.string().min(1).optional(),
+  verifyPeer: z.boolean().optional(),
+});
+
 const schema = z.strictObject({
   devices: z.array(device).min(1),
   listen: z
@@ -69,6 +77,7 @@ const schema = z.strictObject({
       host: z.string().min(1).optional(),
     })
     .default({}),
+  tls: tls.optional(),
   control: z.string().min(1).optional(),
 });
 
@@ -98,6 +107,7 @@ export function readConfig(file: string): FrontConfig {
  *       limits: { pieces: 65536, writeBytes: 256M }
  *       policy: { heldTimeoutMs: 60000 }
  *   listen: { socket: skink.sock }     # and, or: port: 10809, host: 127.0.0.1
+ *   tls: { certificates: pki, psk: keys.psk, verifyPeer: true }     # and mode: off, on, or required, the default
  *   control: control.sock
  *
  * `file` is its path: relative paths in it start at its folder. Throws `bad-config` with a line for each mistake, up to
@@ -130,7 +140,7 @@ export function parseConfig(text: string, file: string): FrontConfig {
   }
 
   const base = dirname(resolve(file));
-  const { listen, control } = parsed.data;
+  const { listen, tls, control } = parsed.data;
   const devices: DeviceConfig[] = [];
   const names = new Set<string>();
   for (const [index, entry] of parsed.data.devices.entries()) {
@@ -138,9 +148,13 @@ export function parseConfig(text: string, file: string): FrontConfig {
     if (names.has(entry.name)) mistake([...path, "name"], `${entry.name} is there twice, a name of its own was wanted`);
     names.add(entry.name);
     try {
+      const spec = readSpec(entry, base);
+      if (entry.link !== undefined && spec.source.type !== "module") {
+        mistake([...path, "link"], `it is beside ${spec.kind}, an NBD server, no link was wanted`);
+      }
       devices.push({
         name: entry.name,
-        spec: readSpec(entry, base),
+        spec,
         ...present({ link: entry.link, readOnly: entry.readOnly }),
         ...(entry.limits === undefined ? {} : { limits: present(entry.limits) }),
         ...(entry.policy === undefined ? {} : { policy: present(entry.policy) }),
@@ -153,10 +167,15 @@ export function parseConfig(text: string, file: string): FrontConfig {
   if (listen.host !== undefined && listen.port === undefined) {
     mistake(["listen"], "it has a host and no port, both were wanted");
   }
+  if (tls !== undefined && tls.mode !== "off" && tls.certificates === undefined) {
+    if (tls.psk === undefined) mistake(["tls"], "it has neither certificates nor psk, one of them was wanted");
+    else if (tls.verifyPeer) mistake(["tls"], "it has verifyPeer and no certificates, both were wanted");
+  }
   if (mistakes.length > 0) throw badConfig(mistakes);
   return {
     devices,
     listen: { ...present(listen), ...(listen.socket === undefined ? {} : { socket: resolve(base, listen.socket) }) },
+    ...(tls === undefined || tls.mode === "off" ? {} : { tls: tlsSettings(tls, tls.mode, base) }),
     ...(control === undefined ? {} : { control: resolve(base, control) }),
   };
 }
@@ -225,6 +244,8 @@ function knownKeys(path: Path): string[] {
       return Object.keys(schema.shape);
     case "listen":
       return ["socket", "port", "host"];
+    case "tls":
+      return Object.keys(tls.shape);
     case "limits":
       return Object.keys(limits.shape);
     case "policy":
@@ -253,6 +274,19 @@ function valueAt(value: unknown, path: Path): unknown {
 function nameOf(path: Path): string {
   const name = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("");
   return name === "" ? "" : `${name.replace(/^\./, "")}: `;
+}
+
+function tlsSettings(
+  { certificates, psk, verifyPeer }: z.infer<typeof tls>,
+  mode: TlsSettings["mode"],
+  base: string,
+): TlsSettings {
+  return {
+    mode,
+    ...(certificates === undefined ? {} : { certificates: resolve(base, certificates) }),
+    ...(psk === undefined ? {} : { psk: resolve(base, psk) }),
+    ...present({ verifyPeer }),
+  };
 }
 
 /** Without the keys that are there and undefined. */

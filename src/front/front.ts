@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { SkinkError } from "../block/errors.ts";
 import type { Export } from "../nbd/server/exports.ts";
 import { NbdServer } from "../nbd/server/server.ts";
+import { loadServerTls, type TlsSettings } from "../nbd/tls/server-tls.ts";
 import { type Address, formatUri } from "../nbd/uri.ts";
 import { MAX_STRING_BYTES } from "../nbd/wire/protocol.ts";
 import { hungUp } from "../os/poll.ts";
@@ -14,7 +15,7 @@ import { realClock } from "./clock.ts";
 import type { ControlRequest } from "./control-protocol.ts";
 import { ControlServer } from "./control-server.ts";
 import { silentLog } from "./log.ts";
-import { type Clients, type DeviceConfig, ServedDevice } from "./served-device.ts";
+import { type Clients, checkLink, type DeviceConfig, ServedDevice } from "./served-device.ts";
 import type { DeviceStatus, FrontStatus } from "./status.ts";
 
 const LOOPBACK = "127.0.0.1";
@@ -31,6 +32,8 @@ export interface FrontConfig {
     /** The loopback interface if left out. */
     readonly host?: string | undefined;
   };
+  /** Without it connections are not encrypted. */
+  readonly tls?: TlsSettings | undefined;
   /** The path of the control socket; none if left out. */
   readonly control?: string | undefined;
 }
@@ -60,13 +63,14 @@ export class Front {
   #stopping: Promise<StopOutcome> | undefined;
   readonly #ended = Promise.withResolvers<StopOutcome>();
 
-  /** Throws `bad-name`. Nothing runs before `start`. */
+  /** Throws `bad-name`, `bad-link`, `bad-tls` or `bad-credentials`. Nothing runs before `start`. */
   constructor(config: FrontConfig, log: Log = silentLog) {
     this.#config = config;
     this.#log = log;
     const seen = new Set<string>();
-    for (const { name } of config.devices) {
+    for (const { name, spec, link } of config.devices) {
       checkName(name);
+      checkLink(name, spec, link);
       if (seen.has(name)) throw new SkinkError("bad-name", `Cannot serve two devices named ${name}: names must differ`);
       seen.add(name);
     }
@@ -83,6 +87,7 @@ export class Front {
       clock: realClock,
       hungUp,
       log,
+      tls: config.tls === undefined ? undefined : loadServerTls(config.tls),
     });
   }
 
@@ -201,7 +206,9 @@ export class Front {
   }
 
   #uriOf({ name }: ServedDevice): string {
-    return this.#address === undefined ? "" : formatUri({ address: this.#address, name });
+    if (this.#address === undefined) return "";
+    const tls = this.#config.tls?.mode === "required" ? { tls: {} } : {};
+    return formatUri({ address: this.#address, name, ...tls });
   }
 
   #exportOf(name: string): Export | undefined {

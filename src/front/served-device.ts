@@ -1,5 +1,6 @@
 import { SkinkError } from "../block/errors.ts";
 import { InlineIncarnations } from "../link/inline.ts";
+import { NbdIncarnations } from "../link/nbd/nbd.ts";
 import { ProcessIncarnations } from "../link/process.ts";
 import { type ArenaLimits, createHeapArenas, createSharedArenas } from "../link/shared-arenas.ts";
 import { Device } from "../shadow/device.ts";
@@ -36,13 +37,20 @@ export interface Clients {
   cutOffIdleWriters(device: BlockDevice): number;
 }
 
+/** A server's process is no host of ours: it has no link to choose. Throws `bad-link`. */
+export function checkLink(name: string, { kind, source }: DeviceSpec, link: LinkKind | undefined): void {
+  if (link === undefined || source.type === "module") return;
+  const is = `${kind} is an NBD server, which is not run by a link ${link}`;
+  throw new SkinkError("bad-link", `Cannot serve ${name}: ${is}, no link was wanted`);
+}
+
 /** One device of a front: the core with real time, memory and incarnations around it. */
 export class ServedDevice {
   readonly name: string;
   readonly device: Device;
   readonly #config: DeviceConfig;
   readonly #supervisor: Supervisor;
-  readonly #incarnations: ProcessIncarnations | InlineIncarnations;
+  readonly #incarnations: ProcessIncarnations | InlineIncarnations | NbdIncarnations;
   readonly #stopped: Promise<StopOutcome>;
   readonly #started: Promise<void>;
   readonly #freeMemory: () => void;
@@ -52,6 +60,8 @@ export class ServedDevice {
   #restartedEpoch = 0;
   /** Why the newest incarnation that could not open could not. */
   #openFailure: { readonly epoch: number; readonly message: string } | undefined;
+  /** How the newest incarnation that has ended did. */
+  #end: string | undefined;
 
   /** Starts nothing yet. */
   constructor(config: DeviceConfig, log: Log, clients: Clients) {
@@ -67,7 +77,7 @@ export class ServedDevice {
     const events = this.#eventsFor(() => this.#supervisor);
     const output = (line: string): void => log.info(`${config.name}: driver: ${line}`);
     const limits = { ...DEFAULT_MEMORY, ...config.limits };
-    const driver = { ...config.spec.driver, name: config.spec.kind };
+    const { kind, source } = config.spec;
     let live = false;
     // Why it could not start is said once, by whoever started it.
     const coreLog: Log = { ...log, warn: (message) => live && log.warn(message) };
@@ -79,16 +89,25 @@ export class ServedDevice {
       shortOfReads: () => clients.unpinAll(),
       cutOffIdleWriters: () => clients.cutOffIdleWriters(this.device),
     };
-    if (config.link === "inline") {
+    const retains = { retains: config.retains ?? true };
+    if (source.type !== "module") {
       const memory = createHeapArenas(limits);
+      const wantsWrites = config.readOnly !== true;
+      this.#freeMemory = () => {};
+      this.#incarnations = new NbdIncarnations({ source, wantsWrites, memory, events, output });
+      this.device = new Device({ ...ports, ...memory }, limits, retains);
+    } else if (config.link === "inline") {
+      const memory = createHeapArenas(limits);
+      const driver = { ...source, name: kind };
       this.#freeMemory = () => {};
       this.#incarnations = new InlineIncarnations({ driver, memory, events, output });
-      this.device = new Device({ ...ports, ...memory }, limits, { retains: config.retains ?? true });
+      this.device = new Device({ ...ports, ...memory }, limits, retains);
     } else {
       const memory = createSharedArenas(limits);
+      const driver = { ...source, name: kind };
       this.#freeMemory = () => memory.close();
       this.#incarnations = new ProcessIncarnations({ driver, memory, events, output });
-      this.device = new Device({ ...ports, ...memory }, limits, { retains: config.retains ?? true });
+      this.device = new Device({ ...ports, ...memory }, limits, retains);
     }
     const observer = {
       live: () => {
@@ -188,6 +207,7 @@ export class ServedDevice {
       fault: (epoch, what) => supervisor().fault(epoch, what),
       settled: (epoch) => supervisor().settled(epoch),
       exited: (epoch, how) => {
+        this.#end = how;
         supervisor().exited(epoch, how);
         if (epoch > this.#restartedEpoch) this.#restarting?.reject(this.#restartFailure(epoch, how));
       },
@@ -201,7 +221,10 @@ export class ServedDevice {
   }
 
   #startMessage(reason: string): string {
-    return reason.startsWith("Cannot ") ? reason : `Cannot start ${this.name}: ${reason}`;
+    if (reason.startsWith("Cannot ")) return reason;
+    // Of a driver that was killed because it was late, the last words may tell why.
+    const end = this.#end === undefined || reason.includes(this.#end) ? "" : ` (${this.#end})`;
+    return `Cannot start ${this.name}: ${reason}${end}`;
   }
 
   #wrongTime(act: string, wanted: string): SkinkError {

@@ -11,7 +11,9 @@ after(() => rmSync(folder, { recursive: true }));
 for (const name of ["my-driver.ts", "other driver.mjs"]) writeFileSync(join(folder, name), "");
 
 function optionsOf(text: string): Record<string, string> {
-  return parseSpec(text, folder).driver.options;
+  const { source } = parseSpec(text, folder);
+  assert(source.type === "module");
+  return source.options;
 }
 
 test("built-in drivers take their size or path before the question mark", () => {
@@ -27,7 +29,8 @@ test("built-in drivers are found beside the running sources", () => {
   for (const kind of ["memory", "null", "file"]) {
     const spec = parseSpec(`${kind}:1M`);
     assert.equal(spec.kind, kind);
-    assert.ok(existsSync(fileURLToPath(spec.driver.module)), spec.driver.module);
+    assert(spec.source.type === "module");
+    assert.ok(existsSync(fileURLToPath(spec.source.module)), spec.source.module);
   }
 });
 
@@ -36,7 +39,7 @@ test("a module is found by relative path, absolute path and URL", () => {
   for (const text of ["./my-driver.ts", "my-driver.ts", join(folder, "my-driver.ts"), module]) {
     assert.deepEqual(parseSpec(`${text}?a=1`, folder), {
       kind: "my-driver.ts",
-      driver: { module, options: { a: "1" } },
+      source: { type: "module", module, options: { a: "1" } },
     });
   }
   assert.equal(parseSpec("./other%20driver.mjs", folder).kind, "other driver.mjs");
@@ -57,11 +60,15 @@ test("what can't be served is said in one line, with the mend", () => {
     ["", /it is empty/],
     ["memory", /memory:SIZE was wanted\?/],
     ["memroy:1M", /there is no driver memroy, memory: was wanted\?/],
-    ["tape:1M", /memory:SIZE, null:SIZE, file:PATH or \.\/DRIVER\.ts was wanted/],
+    ["tape:1M", /there is no driver tape, memory:SIZE, .* or exec:COMMAND was wanted/],
     ["disk.img", /it names no driver/],
-    ["nbd+unix:///x?socket=/run/x.sock", /there is no nbd driver yet/],
-    ["nbd://host", /there is no nbd driver yet/],
-    ["exec:nbdkit -f -U {socket} file disk.img", /there is no exec driver yet/],
+    ["nbd+unix:///x", /it names no socket/],
+    ["nbd://", /it names no host/],
+    ["nbd://host/?connections=0", /option connections: it is "0", a number from 1 to 16 was wanted/],
+    ["nbd://host/?settle=1&settle=2", /settle is given twice/],
+    ["nbd://host/?settle=soon", /a time such as/],
+    ["exec:nbdkit -f file disk.img", /it has no \{socket\}/],
+    ["exec:", /option command: it is missing/],
     ["./missing.ts", /there is no file .*missing\.ts/],
     [`${folder}?x.ts`, /names no driver/],
     ["memory:1M?block=1&block=2", /option block is given twice/],

@@ -3,17 +3,23 @@ import { basename, extname, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { SkinkError } from "../block/errors.ts";
 import { nearest } from "../block/nearest.ts";
+import type { CommandSource, RemoteSource } from "../link/nbd/nbd.ts";
+import { commandName, commandSpecOf, parseServerSpec, serverSpecOf } from "./server-spec.ts";
 
 /** What a device is made of. */
 export interface DeviceSpec {
-  /** "memory", "null", "file", or the file name of a driver module: for people to read. */
+  /** "memory", the file name of a driver module, "nbd", "exec:nbdkit": for people to read. */
   readonly kind: string;
-  readonly driver: {
-    /** A file URL. */
-    readonly module: string;
-    /** As they were given; the driver checks them. */
-    readonly options: Record<string, string>;
-  };
+  readonly source: ModuleSource | RemoteSource | CommandSource;
+}
+
+/** A driver of ours, built in or not. */
+export interface ModuleSource {
+  readonly type: "module";
+  /** A file URL. */
+  readonly module: string;
+  /** As they were given; the driver checks them. */
+  readonly options: Record<string, string>;
 }
 
 /** The built-in drivers: where each one's module is, and which of its options stands before the "?". */
@@ -23,17 +29,22 @@ const BUILT_IN: Record<string, { readonly module: string; readonly main: string 
   file: { module: "../drivers/file/file", main: "path" },
 };
 const MODULE_EXTENSIONS = [".ts", ".mts", ".js", ".mjs"];
-const KNOWN = "memory:SIZE, null:SIZE, file:PATH or ./DRIVER.ts";
+const KNOWN = "memory:SIZE, null:SIZE, file:PATH, ./DRIVER.ts, an NBD URI or exec:COMMAND";
+/** Drivers that are NBD servers. */
+const SERVERS = ["nbd", "exec"];
 
 /**
  * Reads a device spec:
  *
  *   memory:256M   null:1G?latency=5ms   file:disk.img?size=10G   ./my-driver.ts?key=value   file:///srv/driver.mjs
+ *   nbd://host/disk   nbd+unix:///disk?socket=/run/x.sock   exec:nbdkit -f -U {socket} file disk.img
  *
- * What stands before the "?" and the values are percent-decoded. Relative paths start at the folder `base`.
+ * A command is taken as it stands. Of all others: what stands before the "?" and the values are percent-decoded. Relative paths start at the folder `base`.
  * Throws `bad-spec`; whether the options make sense is for the driver to say.
  */
 export function parseSpec(text: string, base: string = process.cwd()): DeviceSpec {
+  const server = /^(nbds?(?:\+\w+)?|exec):(.*)$/is.exec(text);
+  if (server !== null) return serverSpec(text, server[1]?.toLowerCase() === "exec" ? server[2] : undefined, base);
   const [, body, query] = /^([^?]*)(?:\?(.*))?$/s.exec(text) as unknown as [string, string, string | undefined];
   const options = parseOptions(text, query ?? "");
   if (body === "") throw badSpec(text, `it is empty, ${KNOWN} was wanted`);
@@ -55,12 +66,14 @@ export function parseSpec(text: string, base: string = process.cwd()): DeviceSpe
 
 /** The spec of a driver given by name or module, with its options apart: the long form of a configuration file. */
 export function specOf(driver: string, options: Readonly<Record<string, string>>, base: string): DeviceSpec {
+  if (driver === "nbd") return { kind: "nbd", source: serverSpecOf(options) };
+  if (driver === "exec") return commandSpec(options, base);
   const url = driver.startsWith("file://");
   if (!url && !isModule(driver)) {
     if (!Object.hasOwn(BUILT_IN, driver)) throw badSpec(driver, unknownWord(driver));
     const { path } = options;
     const resolved = driver === "file" && path !== undefined ? { ...options, path: resolve(base, path) } : options;
-    return { kind: driver, driver: { module: builtInModule(driver), options: { ...resolved } } };
+    return builtInSpec(driver, { ...resolved });
   }
   return moduleSpec(driver, url ? pathOfUrl(driver, driver) : resolve(base, driver), { ...options });
 }
@@ -70,9 +83,9 @@ function builtIn(text: string, kind: string, body: string, options: Record<strin
   if (body === "" && !Object.hasOwn(options, main)) {
     throw badSpec(text, `${main} is missing, ${kind}:${main.toUpperCase()} was wanted`);
   }
-  if (body === "") return { kind, driver: { module: builtInModule(kind), options } };
+  if (body === "") return builtInSpec(kind, options);
   if (Object.hasOwn(options, main)) throw badSpec(text, `${main} is given twice, once was wanted`);
-  return { kind, driver: { module: builtInModule(kind), options: { [main]: body, ...options } } };
+  return builtInSpec(kind, { [main]: body, ...options });
 }
 
 function fileSpec(text: string, path: string, base: string, options: Record<string, string>): DeviceSpec {
@@ -82,7 +95,26 @@ function fileSpec(text: string, path: string, base: string, options: Record<stri
 function moduleSpec(text: string, path: string, options: Record<string, string>): DeviceSpec {
   if (!existsSync(path)) throw badSpec(text, `there is no file ${path}, a driver module was wanted`);
   if (!statSync(path).isFile()) throw badSpec(text, `${path} is not a file, a driver module was wanted`);
-  return { kind: basename(path), driver: { module: pathToFileURL(path).href, options } };
+  return { kind: basename(path), source: { type: "module", module: pathToFileURL(path).href, options } };
+}
+
+function serverSpec(text: string, command: string | undefined, base: string): DeviceSpec {
+  try {
+    if (command !== undefined) return commandSpec({ command: command.trim() }, base);
+    return { kind: "nbd", source: parseServerSpec(text) };
+  } catch (error) {
+    if (!(error instanceof SkinkError)) throw error;
+    throw badSpec(text, error.message.replace(/^Cannot [^:]*: /, ""));
+  }
+}
+
+function commandSpec(options: Readonly<Record<string, string>>, base: string): DeviceSpec {
+  const source = commandSpecOf(options, base);
+  return { kind: `exec:${commandName(source.command)}`, source };
+}
+
+function builtInSpec(kind: string, options: Record<string, string>): DeviceSpec {
+  return { kind, source: { type: "module", module: builtInModule(kind), options } };
 }
 
 /** Beside the sources in a checkout (.ts), beside the built files in the package (.js). */
@@ -130,9 +162,7 @@ function pathOfUrl(text: string, url: string): string {
 }
 
 function unknownScheme(scheme: string): string {
-  if (/^nbds?(\+|$)/.test(scheme)) return `there is no nbd driver yet, ${KNOWN} was wanted`;
-  if (scheme === "exec") return `there is no exec driver yet, ${KNOWN} was wanted`;
-  const meant = nearest(scheme, Object.keys(BUILT_IN));
+  const meant = nearest(scheme, [...Object.keys(BUILT_IN), ...SERVERS]);
   return `there is no driver ${scheme}, ${meant === undefined ? `${KNOWN} was wanted` : `${meant}: was wanted?`}`;
 }
 

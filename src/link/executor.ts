@@ -2,8 +2,7 @@ import type { DriverExtent, OpenedDevice } from "../block/driver.ts";
 import { ERRNO, type Errno, errnoOf } from "../block/errors.ts";
 import { encodeExtents } from "../block/extents.ts";
 import { EXTENTS_SLOT_BYTES, type Operation, SUBMIT_FAST, SUBMIT_FUA, SUBMIT_MAY_TRIM } from "../shadow/ports.ts";
-
-const VIEW_SHIFT = 12;
+import { Views } from "./views.ts";
 
 const WRITE_PLAIN = Object.freeze({ fua: false });
 const WRITE_FUA = Object.freeze({ fua: true });
@@ -103,29 +102,6 @@ export class Executor {
 
   #landed(): void {
     if (--this.#inFlight === 0) this.#idle?.();
-  }
-}
-
-/** The views of an arena that were handed out last: of those that begin with a page, one for each. */
-class Views {
-  readonly #memory: Uint8Array;
-  readonly #cache: (Uint8Array | undefined)[];
-
-  constructor(memory: Uint8Array) {
-    this.#memory = memory;
-    this.#cache = new Array(memory.byteLength >>> VIEW_SHIFT);
-  }
-
-  at(address: number, length: number): Uint8Array {
-    const page = address >>> VIEW_SHIFT;
-    // What is left of a cut piece begins anywhere; its view must not pass for the page's.
-    if (page << VIEW_SHIFT !== address) return this.#memory.subarray(address, address + length);
-    const cached = this.#cache[page];
-    // One whose buffer the driver has transferred has no length any more, and is made anew, in vain.
-    if (cached !== undefined && cached.byteLength === length) return cached;
-    const view = this.#memory.subarray(address, address + length);
-    this.#cache[page] = view;
-    return view;
   }
 }
 

@@ -8,11 +8,13 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { linkCompliance } from "./testing/compliance.ts";
+import { moduleCompliance } from "./testing/module-compliance.ts";
 import { onStage, Stage } from "./testing/stage.ts";
 
 const LIMIT = { timeout: 20_000 };
 
 linkCompliance("process");
+moduleCompliance("process");
 
 /** A driver of 64 KiB of zeroes whose write does `misdeed`, with `from`, `fs` and `memory(name)` at hand. */
 function misdoing(misdeed: string): string {

@@ -558,13 +558,34 @@ test("nor is a block that a refused write may have changed", () => {
   assert.deepEqual(bench.restart().summary, []);
 });
 
-test("growth is kept aside: the device stays as large as it was", () => {
+test("a block that only FUA writes made durable is known again, too", () => {
+  for (const fua of [true, false]) {
+    const bench = new Bench({ geometry: { fua } });
+    bench.done("write", 3, 1, { fill: 3, fua: true });
+    const link = bench.restart();
+    assert.deepEqual(link.summary, [`read ${3 * SECTOR}`]);
+    link.complete("read");
+    assert.deepEqual(bench.mismatches, [`the block at ${3 * SECTOR}, durable before, has other contents`]);
+  }
+});
+
+test("a store that has grown makes a larger device, once it has proved to be the same; it may not shrink again", () => {
   const bench = new Bench();
+  const { size } = bench.geometry;
+  bench.done("write", 0, 1, { fill: 3 });
+  bench.done("flush");
   bench.device.detach();
   bench.device.reaped();
-  bench.attach({ geometry: { ...bench.geometry, size: bench.geometry.size * 2 } });
+  bench.attach({ geometry: { ...bench.geometry, size: size * 2 } });
+  assert.equal(bench.device.geometry.size, size);
+  // What can't be read speaks neither for nor against it.
+  bench.link.complete("read", undefined, ERRNO.EIO);
   assert.deepEqual(bench.mismatches, []);
-  assert.equal(bench.device.geometry.size, bench.geometry.size);
+  assert.equal(bench.device.geometry.size, size * 2);
+  bench.device.detach();
+  bench.device.reaped();
+  bench.attach();
+  assert.match(bench.mismatches[0] ?? "", /size is .* at least/);
 });
 
 test("the replay is over when pieces and requests of the recovery are", () => {
@@ -638,4 +659,29 @@ test("drain refuses newcomers with ESHUTDOWN and waits for the rest", () => {
   bench.link.complete("write");
   assert.equal(bench.replies.get(write), 0);
   assert.equal(drained, 1);
+});
+
+test("a request of very many parts does not hold up the others", () => {
+  const bench = new Bench({ geometry: { zero: false } });
+  const sectors = bench.geometry.size / 2 / SECTOR;
+  const zero = bench.send("zero", 0, sectors);
+  const read = bench.send("read", sectors, 1);
+  const write = bench.send("write", sectors + 1, 1);
+  for (let part = 0; part < 4; part++) bench.link.complete("write");
+  bench.link.complete("read");
+  bench.link.complete("write", (sectors + 1) * SECTOR);
+  assert.equal(bench.replies.get(read), 0);
+  assert.equal(bench.replies.get(write), 0);
+  while (bench.link.pending.length > 0) bench.link.complete("write");
+  assert.equal(bench.replies.get(zero), 0);
+});
+
+test("quiesce ends a request of many parts that has begun, and begins none", () => {
+  const bench = new Bench();
+  const long = bench.send("read", 0, (32 << 20) / SECTOR);
+  const later = bench.send("read", 1 << 20, 1);
+  let idle = 0;
+  bench.device.quiesce(() => idle++);
+  while (bench.link.pending.length > 0) bench.link.complete("read");
+  assert.deepEqual([bench.replies.get(long), bench.replies.get(later), idle], [0, undefined, 1]);
 });

@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { ERRNO, type Errno, errnoName } from "../block/errors.ts";
 import { type Geometry, overlaps } from "../block/geometry.ts";
+import type { Payload } from "../block/memory.ts";
 import type { Request } from "../block/request.ts";
 import { type DeviceCounters, newCounters } from "./counters.ts";
 import { Flusher } from "./flusher.ts";
@@ -47,6 +48,8 @@ export class Engine {
   readonly #flusher: Flusher;
 
   #info: DriverInfo | undefined;
+  /** Bytes of the store of the incarnation that it is attached to. */
+  #size = 0;
   #check: StoreCheck | undefined;
   /** The incarnation that it is attached to; `#running` once it has proved to be the same store. */
   #submissions: Submissions | undefined;
@@ -71,10 +74,8 @@ export class Engine {
     this.#shadow = new Shadow(
       {
         release: (payload) => ports.writes.release(payload),
-        released: (piece) => {
-          // What another writer may have changed says nothing about the store.
-          if (this.#check?.wantsPiece !== true || piece.contested) return;
-          if (!this.#schedule.hasWriter(piece.offset, piece.length)) this.#check.remember(piece);
+        released: ({ offset, length, payload, start, contested }) => {
+          if (!contested) this.#durable(offset, length, payload, start);
         },
       },
       retains,
@@ -169,6 +170,7 @@ export class Engine {
     this.#info ??= info;
     this.#check ??= new StoreCheck(info.geometry.blockSize, this.#ports.reads, this.#ports.random);
     this.#attached = observer;
+    this.#size = info.geometry.size;
     this.#submissions = new Submissions(link, info.geometry, this.#ports.writes.zeroes);
     if (info.discards || !this.#check.start(this.#submissions)) this.#run();
     else this.#submissions.kick();
@@ -231,11 +233,20 @@ export class Engine {
   /** The same store has come back. */
   #run(): void {
     this.#running = true;
+    this.#grow();
     this.#shadow.invalidate();
     this.#schedule.rebuild();
     for (const request of this.#schedule.requests) this.#partOfRecovery(request);
     for (const waiter of this.#flusher.waiters) this.#partOfRecovery(waiter);
     this.kick();
+  }
+
+  /** A store that has grown makes a larger device. What a client was told of its size stays true. */
+  #grow(): void {
+    const { geometry } = this;
+    if (this.#info === undefined || this.#size <= geometry.size) return;
+    this.#ports.log.info(`${this.#ports.name}: it has grown from ${geometry.size} to ${this.#size} bytes`);
+    this.#info = { ...this.#info, geometry: { ...geometry, size: this.#size } };
   }
 
   #partOfRecovery(operation: Operation): void {
@@ -255,9 +266,8 @@ export class Engine {
       if (operation === undefined) break;
       if (!operation.issued) operation.begin(this.#shadow.generation, this.geometry);
       if (!operation.allIssued) submissions.issue(operation);
-      if (!operation.allIssued) continue;
-      this.#schedule.issued(operation);
-      if (operation.outstanding === 0) this.#executed(operation);
+      this.#schedule.taken(operation);
+      if (operation.allIssued && operation.outstanding === 0) this.#executed(operation);
     }
     this.#pumping = false;
     this.#submitFlush();
@@ -320,10 +330,18 @@ export class Engine {
 
   #acknowledge(operation: Operation, durable: boolean): void {
     const unexecuted = this.#shadow.acknowledge(operation, durable);
+    if (durable) this.#durable(operation.offset, operation.length, operation.payload, 0, operation);
     if (this.#shadow.size > 0) this.#flusher.holdsPieces();
     this.makeRoom();
     if (unexecuted.length > 0) this.#schedule.addReplays(unexecuted);
     this.#finish(operation, 0);
+  }
+
+  /** A range that a piece, or `writer`, has written is durable: a block of it may serve to know the store by. */
+  #durable(offset: number, length: number, payload: Payload | undefined, position: number, writer?: Operation): void {
+    if (payload === undefined || this.#check?.wantsBlock !== true) return;
+    // What another writer may have changed says nothing about the store.
+    if (!this.#schedule.hasWriter(offset, length, writer)) this.#check.remember(offset, payload, position);
   }
 
   #replayed(replay: Operation): void {

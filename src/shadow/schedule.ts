@@ -14,6 +14,9 @@ export class Schedule {
   /** Requests that are not answered, but for flushes; in no order. */
   #requests: Operation[] = [];
   readonly #ready = new Fifo<Operation>();
+  /** Those of which a part has been issued, and not the last: in turns with the others, since they may be long. */
+  readonly #begun = new Fifo<Operation>();
+  #freshNext = true;
   readonly #readyReplays = new Fifo<Operation>();
   #replays = 0;
 
@@ -31,8 +34,10 @@ export class Schedule {
   }
 
   /** Whether a writer that is not answered touches the range. */
-  hasWriter(offset: number, length: number): boolean {
-    return this.#requests.some((request) => request.writer && overlaps(request.offset, request.length, offset, length));
+  hasWriter(offset: number, length: number, except?: Operation): boolean {
+    return this.#requests.some(
+      (request) => request.writer && request !== except && overlaps(request.offset, request.length, offset, length),
+    );
   }
 
   /** Takes a request without an order, while there is no driver: `rebuild` will find its place. */
@@ -73,21 +78,30 @@ export class Schedule {
   enqueue(operation: Operation): void {
     if (operation.blockers > 0 || operation.queued || operation.allIssued) return;
     operation.queued = true;
-    (operation.piece === undefined ? this.#ready : this.#readyReplays).push(operation);
+    if (operation.piece !== undefined) this.#readyReplays.push(operation);
+    else (operation.issued ? this.#begun : this.#ready).push(operation);
   }
 
   /**
-   * The next operation to issue a part of; it stays next until `issued`. With `startsRequests` off no request is
-   * begun, only replays and what was begun before.
+   * The next operation to issue a part of, to be `taken` then. With `startsRequests` off no request is begun, only
+   * replays and what was begun before.
    */
   next(startsRequests: boolean): Operation | undefined {
-    return this.#head(this.#readyReplays) ?? this.#headRequest(startsRequests);
+    const replay = head(this.#readyReplays);
+    if (replay !== undefined) return replay;
+    const begun = head(this.#begun);
+    const fresh = startsRequests ? head(this.#ready) : undefined;
+    return this.#freshNext ? (fresh ?? begun) : (begun ?? fresh);
   }
 
-  /** The last part of what `next` returned has been issued. */
-  issued(operation: Operation): void {
-    (operation.piece === undefined ? this.#ready : this.#readyReplays).shift();
+  /** A part of what `next` returned has been issued. What has more to issue goes behind the others that have. */
+  taken(operation: Operation): void {
+    const fresh = this.#ready.peek() === operation;
+    const queue = operation.piece === undefined ? (fresh ? this.#ready : this.#begun) : this.#readyReplays;
+    queue.shift();
     operation.queued = false;
+    this.#freshNext = !fresh;
+    this.enqueue(operation);
   }
 
   /**
@@ -96,6 +110,7 @@ export class Schedule {
    */
   rebuild(): void {
     this.#ready.clear();
+    this.#begun.clear();
     this.#readyReplays.clear();
     this.#replays = 0;
     for (const request of this.#requests) unlink(request);
@@ -127,6 +142,7 @@ export class Schedule {
   /** The incarnation is lost: no operation is with a driver, and none has an order until `rebuild`. */
   lose(): void {
     this.#ready.clear();
+    this.#begun.clear();
     this.#readyReplays.clear();
     this.#replays = 0;
     for (const request of this.#requests) {
@@ -149,21 +165,6 @@ export class Schedule {
     }
   }
 
-  #headRequest(startsRequests: boolean): Operation | undefined {
-    const head = this.#head(this.#ready);
-    return head === undefined || startsRequests || head.issued ? head : undefined;
-  }
-
-  #head(queue: Fifo<Operation>): Operation | undefined {
-    for (;;) {
-      const head = queue.peek();
-      // It may have been ordered behind a replay, have failed, or have been refused since it was put here.
-      if (head === undefined || (head.blockers === 0 && !head.allIssued)) return head;
-      queue.shift();
-      head.queued = false;
-    }
-  }
-
   #remove(request: Operation): void {
     const last = this.#requests.pop() as Operation;
     if (last !== request) {
@@ -171,6 +172,16 @@ export class Schedule {
       last.activeIndex = request.activeIndex;
     }
     request.activeIndex = -1;
+  }
+}
+
+/** The first operation that can be issued. Others may have been ordered behind a replay, have failed, or have been refused. */
+function head(queue: Fifo<Operation>): Operation | undefined {
+  for (;;) {
+    const first = queue.peek();
+    if (first === undefined || (first.blockers === 0 && !first.allIssued)) return first;
+    queue.shift();
+    first.queued = false;
   }
 }
 

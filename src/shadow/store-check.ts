@@ -2,14 +2,13 @@ import { strict as assert } from "node:assert";
 import { crc32 } from "node:zlib";
 import { type Memory, type Payload, slotBytes } from "../block/memory.ts";
 import { Operation } from "./operation.ts";
-import type { Piece } from "./piece-map.ts";
 import type { DriverInfo, Random } from "./ports.ts";
 import type { Submissions } from "./submissions.ts";
 
-/** How many released blocks are remembered. */
+/** How many durable blocks are remembered. */
 export const SAMPLED_BLOCKS = 16;
-/** Once that many are, one released piece in so many takes the place of another. */
-const PIECES_PER_SAMPLE = 64;
+/** Once that many are, one durable block in so many takes the place of another. */
+const BLOCKS_PER_SAMPLE = 64;
 
 interface SampledBlock {
   readonly offset: number;
@@ -37,18 +36,14 @@ export class StoreCheck {
     this.#payload = payload;
   }
 
-  /** Whether the next piece should be remembered: all of them at first, then one in a few. */
-  get wantsPiece(): boolean {
-    return this.#blocks.length < SAMPLED_BLOCKS || this.#random.below(PIECES_PER_SAMPLE) === 0;
+  /** Whether the next block that has become durable should be remembered: all at first, then one in a few. */
+  get wantsBlock(): boolean {
+    return this.#blocks.length < SAMPLED_BLOCKS || this.#random.below(BLOCKS_PER_SAMPLE) === 0;
   }
 
-  /** Remembers the first block of a piece that is being released, in place of a random older one when full. */
-  remember(piece: Piece): void {
-    if (piece.payload === undefined) return;
-    const block = {
-      offset: piece.offset,
-      digest: crc32(slotBytes(piece.payload, piece.start, this.#blockSize)),
-    };
+  /** Remembers a durable block: its content begins at `position` of `payload`. Takes the place of a random older one when full. */
+  remember(offset: number, payload: Payload, position: number): void {
+    const block = { offset, digest: crc32(slotBytes(payload, position, this.#blockSize)) };
     if (this.#blocks.length < SAMPLED_BLOCKS) this.#blocks.push(block);
     else this.#blocks[this.#random.below(SAMPLED_BLOCKS)] = block;
   }
@@ -90,7 +85,7 @@ export class StoreCheck {
   }
 }
 
-/** What keeps a new incarnation from being the same device; `undefined` if nothing does. Growth is kept aside. */
+/** What keeps a new incarnation from being the same device; `undefined` if nothing does. It may have grown. */
 export function differenceOf(before: DriverInfo, now: DriverInfo): string | undefined {
   if (before.identity !== now.identity) {
     return `identity is ${now.identity ?? "missing"}, ${before.identity ?? "none"} was wanted`;

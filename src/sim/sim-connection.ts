@@ -117,6 +117,10 @@ export class SimConnection implements Transport {
     this.#sendSoon();
   }
 
+  startTls(): never {
+    throw new Error("simulated connections are not encrypted");
+  }
+
   pause(): void {
     this.#paused = true;
   }

@@ -1,8 +1,8 @@
 import fs from "node:fs";
 import { resolve } from "node:path";
 import { defineDriver, type OpenedDevice } from "../../block/driver.ts";
+import { blockSize, deviceSize, flag, optional, optionsFor, required, text } from "../../block/options.ts";
 import { readNoWait } from "../../os/read-now.ts";
-import { blockSize, deviceSize, flag, optional, optionsFor, required, text } from "../options.ts";
 import { extentsOf, trimBlockDevice, trimFile, zeroBlockDevice, zeroFile } from "./holes.ts";
 import { openStore } from "./store.ts";
 import { readRest, sync, writeRest } from "./transfer.ts";

@@ -1,5 +1,5 @@
 import { defineDriver } from "../../block/driver.ts";
-import { blockSize, deviceSize, durationUs, flag, optional, optionsFor, required } from "../options.ts";
+import { blockSize, deviceSize, durationUs, flag, optional, optionsFor, required } from "../../block/options.ts";
 import { Delay } from "./delay.ts";
 
 /**

@@ -1,16 +1,20 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Payload } from "../../block/memory.ts";
 import type { Incarnations, Link } from "../../shadow/ports.ts";
 import { InlineIncarnations } from "../inline.ts";
+import { NbdIncarnations } from "../nbd/nbd.ts";
 import type { DriverSource } from "../opening.ts";
 import { ProcessIncarnations } from "../process.ts";
 import { type Arenas, createHeapArenas, createSharedArenas } from "../shared-arenas.ts";
 import { Recorder } from "./recorder.ts";
 
 const TAG_LIMIT = 2 ** 32;
+const SKINK = fileURLToPath(new URL("../../../bin/skink.js", import.meta.url));
+
+export type LinkKind = "process" | "inline" | "nbd";
 
 /** A driver of `text` behind a link of one kind, with a recorder in the front's place. */
 export class Stage {
@@ -25,7 +29,7 @@ export class Stage {
   #tag = TAG_LIMIT - 5;
 
   /** `text`: the module's source; `file`: its name. */
-  constructor(kind: "process" | "inline", text: string, options: Record<string, string> = {}, file = "driver.ts") {
+  constructor(kind: LinkKind, text: string, options: Record<string, string> = {}, file = "driver.ts") {
     this.folder = mkdtempSync(join(tmpdir(), "skink-link-"));
     this.path = join(this.folder, file);
     writeFileSync(this.path, text);
@@ -38,6 +42,17 @@ export class Stage {
       this.memory = memory;
       this.#closeMemory = () => memory.close();
       this.incarnations = new ProcessIncarnations({ driver, memory, events, output });
+    } else if (kind === "nbd") {
+      this.memory = createHeapArenas(limits);
+      this.#closeMemory = () => {};
+      const source = {
+        type: "command",
+        command: this.#serverOf(driver),
+        folder: this.folder,
+        name: "",
+        connections: 2,
+      } as const;
+      this.incarnations = new NbdIncarnations({ source, wantsWrites: true, memory: this.memory, events, output });
     } else {
       this.memory = createHeapArenas(limits);
       this.#closeMemory = () => {};
@@ -87,6 +102,20 @@ export class Stage {
     this.incarnations.dispose();
     this.#closeMemory();
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** Skink itself as the foreign server. Its front has no shadow, so that it adds nothing to the driver. */
+  #serverOf({ module }: DriverSource): string {
+    const wrapper = join(this.folder, "wrapper.ts");
+    const keeping = new URL("keep-in-files.ts", import.meta.url).href;
+    writeFileSync(
+      wrapper,
+      `import driver from ${JSON.stringify(module)};
+       import { keepInFiles } from ${JSON.stringify(keeping)};
+       export default keepInFiles(driver, ${JSON.stringify(this.folder)});`,
+    );
+    const flags = "--link inline --no-shadow --log-level warn";
+    return `${process.execPath} ${SKINK} serve ${wrapper} ${flags} --socket {socket} --control {socket}.control`;
   }
 
   #nextTag(): number {

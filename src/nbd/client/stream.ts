@@ -1,10 +1,14 @@
 import { connect, type Socket } from "node:net";
+import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
 import { SkinkError } from "../../block/errors.ts";
 import { type Address, describeAddress } from "../uri.ts";
-import { disconnected } from "./errors.ts";
-import type { ByteStream } from "./handshake.ts";
+import { badServer, disconnected, tlsFailed } from "./errors.ts";
+import type { ByteStream } from "./haggle.ts";
 
-const BUFFER_BYTES = 128 << 10;
+/** Holds the longest reply to an option, and what comes behind it in one piece. */
+const BUFFER_BYTES = 256 << 10;
+/** A peer whose machine has gone without a word is found out by probes, from so much silence on. */
+const KEEP_ALIVE_DELAY_MS = 30_000;
 
 /** Who receives after the handshake. */
 export interface ClientReceiver {
@@ -15,72 +19,127 @@ export interface ClientReceiver {
   lost(error: Error): void;
 }
 
+export interface StreamOptions {
+  readonly address: Address;
+  /** From the attempt to connect to the end of the handshake. */
+  readonly timeoutMs: number;
+  /** Ends the attempt and the handshake; no business of the connection that comes of it. */
+  readonly signal: AbortSignal | undefined;
+  /** The connection is to be encrypted later on. */
+  readonly tls: boolean;
+}
+
 /** A connection to a server: a stream of bytes while it is haggled, then whatever its receiver makes of it. */
 export class ClientStream implements ByteStream {
-  readonly socket: Socket;
+  #socket: Socket;
   readonly #buffer = new Uint8Array(BUFFER_BYTES);
   #start = 0;
   #end = 0;
-  #wanted: { count: number; resolve: () => void; reject: (error: Error) => void } | undefined;
+  #wanted: { isThere: () => boolean; resolve: () => void; reject: (error: Error) => void } | undefined;
   #receiver: ClientReceiver | undefined;
   #lost: Error | undefined;
+  #endedByServer = false;
+  #stopClock: () => void = () => {};
 
-  /** Rejects with `cannot-connect`; the stream fails when the handshake isn't over after `timeoutMs`. */
-  static async open(address: Address, timeoutMs: number): Promise<ClientStream> {
-    const stream = new ClientStream(address);
-    const timer = setTimeout(() => stream.#fail(disconnected(`no handshake after ${timeoutMs} ms`)), timeoutMs);
-    stream.socket.once("close", () => clearTimeout(timer));
-    stream.#onSettled = () => clearTimeout(timer);
+  /** Rejects with `cannot-connect`; the stream fails when the handshake isn't over after `timeoutMs`, or aborted. */
+  static async open(options: StreamOptions): Promise<ClientStream> {
+    const { address } = options;
+    const stream = new ClientStream(options);
     try {
-      await stream.#wait(0, () => stream.socket.connecting);
+      await stream.#wait(() => !stream.#socket.connecting);
     } catch (error) {
       stream.destroy();
-      const why = error instanceof Error && "code" in error ? String(error.code) : String(error);
-      const what = `Cannot connect to the NBD server at ${describeAddress(address)}: ${why}, a listening one was wanted`;
+      const what = `Cannot connect to the NBD server at ${describeAddress(address)}: ${reason(error)}, a listening one was wanted`;
       throw new SkinkError("cannot-connect", what, { cause: error });
     }
     return stream;
   }
 
-  #onSettled: () => void = () => {};
+  private constructor({ address, timeoutMs, signal, tls }: StreamOptions) {
+    // What TLS deciphers has to be copied anyway; everything else is received where it is wanted.
+    const onread = {
+      buffer: () => this.#receiver?.receiveBuffer() ?? this.#room(),
+      callback: (count: number, buffer: Uint8Array) => this.#receivedInto(count, buffer),
+    };
+    this.#socket = connect({ ...address, ...(tls ? {} : { onread }) });
+    this.#socket.setNoDelay(true);
+    this.#socket.setKeepAlive(true, KEEP_ALIVE_DELAY_MS);
+    this.#socket.once("connect", () => this.#check());
+    this.#listen(this.#socket, tls);
+    this.#startClock(timeoutMs, signal);
+  }
 
-  private constructor(address: Address) {
-    this.socket = connect({
-      ...address,
-      onread: {
-        buffer: () => this.#receiver?.receiveBuffer() ?? this.#room(),
-        callback: (count, buffer) => this.#received(count, buffer),
-      },
-    });
-    this.socket.setNoDelay(true);
-    this.socket.on("connect", () => this.#check(true));
-    this.socket.on("error", (error) => this.#fail(error));
-    this.socket.on("end", () => this.#fail(disconnected("the server has closed it")));
-    this.socket.on("close", () => this.#fail(disconnected("it is closed")));
+  /** What the bytes go through now: another one from `startTls` on. */
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  /** Whether the server has closed its side. */
+  get endedByServer(): boolean {
+    return this.#endedByServer;
   }
 
   async read(count: number): Promise<Uint8Array> {
     if (count > BUFFER_BYTES) throw new RangeError(`${count} bytes are more than a handshake has in one piece`);
-    await this.#wait(count, () => this.#end - this.#start < count);
+    await this.#wait(() => this.#end - this.#start >= count);
     const bytes = this.#buffer.slice(this.#start, this.#start + count);
     this.#start += count;
     return bytes;
   }
 
   write(bytes: Uint8Array): void {
-    this.socket.write(bytes);
+    this.#socket.write(bytes);
+  }
+
+  /** Encrypts what follows in both directions. Rejects with `tls-failed`, or `bad-server` where plain text has come already. */
+  async startTls(options: ConnectionOptions): Promise<void> {
+    // Whoever can put bytes into the plain connection must not have them taken for the server's.
+    if (this.#end > this.#start) throw badServer("it sent plain text behind its consent to TLS");
+    const plain = this.#socket.removeAllListeners("data");
+    let isSecure = false;
+    try {
+      this.#socket = tlsConnect({ ...options, socket: plain }, () => {
+        isSecure = true;
+        this.#check();
+      });
+      this.#listen(this.#socket, true);
+      await this.#wait(() => isSecure);
+    } catch (error) {
+      throw error instanceof SkinkError && error.code !== "disconnected" ? error : tlsFailed(reason(error), error);
+    }
   }
 
   /** The handshake is over: all that comes from here on is the receiver's. */
   handOver(receiver: ClientReceiver): void {
-    this.#onSettled();
+    this.#stopClock();
     this.#receiver = receiver;
     this.#pour(this.#buffer.slice(this.#start, this.#end));
     if (this.#lost !== undefined) receiver.lost(this.#lost);
   }
 
   destroy(): void {
-    this.socket.destroy();
+    this.#socket.destroy();
+  }
+
+  #startClock(timeoutMs: number, signal: AbortSignal | undefined): void {
+    const abort = () => this.#fail(disconnected("it was aborted"));
+    const timer = setTimeout(() => this.#fail(disconnected(`no handshake after ${timeoutMs} ms`)), timeoutMs);
+    signal?.addEventListener("abort", abort);
+    this.#stopClock = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+    };
+    this.#socket.once("close", () => this.#stopClock());
+  }
+
+  #listen(socket: Socket, copied: boolean): void {
+    if (copied) socket.on("data", (bytes) => this.#received(bytes));
+    socket.on("error", (error) => this.#fail(error));
+    socket.on("end", () => {
+      this.#endedByServer = true;
+      this.#fail(disconnected("the server has closed it"));
+    });
+    socket.on("close", () => this.#fail(disconnected("it is closed")));
   }
 
   #room(): Uint8Array {
@@ -90,11 +149,11 @@ export class ClientStream implements ByteStream {
     return this.#buffer.subarray(this.#end);
   }
 
-  #received(count: number, buffer: Uint8Array): boolean {
+  #receivedInto(count: number, buffer: Uint8Array): boolean {
     if (this.#lost !== undefined) return false;
     if (this.#receiver === undefined) {
       this.#end += count;
-      this.#check(false);
+      this.#check();
       // A server that sends more than a handshake has is not read any more, and runs into the time limit.
       return this.#end - this.#start < BUFFER_BYTES;
     }
@@ -102,6 +161,16 @@ export class ClientStream implements ByteStream {
     if (buffer.buffer === this.#buffer.buffer) this.#pour(buffer.subarray(0, count));
     else this.#receiver.received(count);
     return true;
+  }
+
+  #received(bytes: Uint8Array): void {
+    if (this.#lost !== undefined) return;
+    if (this.#receiver !== undefined) return this.#pour(bytes);
+    const room = this.#room();
+    if (bytes.length > room.length) return this.#fail(badServer("it sends more than a handshake has"));
+    room.set(bytes);
+    this.#end += bytes.length;
+    this.#check();
   }
 
   #pour(bytes: Uint8Array): void {
@@ -115,17 +184,17 @@ export class ClientStream implements ByteStream {
     }
   }
 
-  #wait(count: number, missing: () => boolean): Promise<void> {
+  #wait(isThere: () => boolean): Promise<void> {
     if (this.#lost !== undefined) return Promise.reject(this.#lost);
-    if (!missing()) return Promise.resolve();
+    if (isThere()) return Promise.resolve();
     return new Promise((resolve, reject) => {
-      this.#wanted = { count, resolve, reject };
+      this.#wanted = { isThere, resolve, reject };
     });
   }
 
-  #check(connected: boolean): void {
+  #check(): void {
     const wanted = this.#wanted;
-    if (wanted === undefined || (!connected && this.#end - this.#start < wanted.count)) return;
+    if (wanted === undefined || !wanted.isThere()) return;
     this.#wanted = undefined;
     wanted.resolve();
   }
@@ -133,9 +202,17 @@ export class ClientStream implements ByteStream {
   #fail(error: Error): void {
     if (this.#lost !== undefined) return;
     this.#lost = error;
-    this.socket.destroy();
+    this.#socket.destroy();
     this.#wanted?.reject(error);
     this.#wanted = undefined;
     this.#receiver?.lost(error);
   }
+}
+
+/** In a few words: OpenSSL's messages have several lines, and ours say the whole story. */
+function reason(error: unknown): string {
+  if (error instanceof SkinkError) return error.message.replace(/^[^:]*: (.*), .*$/, "$1");
+  if (!(error instanceof Error)) return String(error);
+  if ("reason" in error && typeof error.reason === "string") return error.reason;
+  return "code" in error ? String(error.code) : error.message;
 }

@@ -4,15 +4,31 @@ import { MAX_PAYLOAD_BYTES } from "../../block/memory.ts";
 import { isWriter, type RequestKind } from "../../block/request.ts";
 import { COMMAND, COMMAND_FLAG } from "../wire/protocol.ts";
 import type { RequestHeader } from "../wire/requests.ts";
+import type { ReplyStyle } from "./choice.ts";
+import { takesQueries } from "./exports.ts";
 
 /** What the client may do with commands, beside the geometry. */
 export interface CommandContext {
   readonly geometry: Geometry;
-  readonly structured: boolean;
+  /** Bytes, as the client was told or has found out by RESIZE since; the device may be larger. */
+  readonly size: number;
+  readonly replies: ReplyStyle;
   readonly allocation: boolean;
 }
 
-/** The kind of request that a command asks for; `undefined` for a command nobody knows. DISC isn't one. */
+/** Bytes that follow a header, whatever becomes of the command. Source: "Request message". */
+export function payloadBytes(header: Readonly<RequestHeader>, { replies }: CommandContext): number {
+  const follows =
+    replies === "extended" ? (header.flags & COMMAND_FLAG.PAYLOAD_LEN) !== 0 : header.type === COMMAND.WRITE;
+  return follows ? header.length : 0;
+}
+
+/** Whether a command has a payload that says what it asks: of the commands but WRITE, BLOCK_STATUS alone may. */
+export function hasQuery(header: Readonly<RequestHeader>, context: CommandContext): boolean {
+  return header.type === COMMAND.BLOCK_STATUS && takesQueries(context) && payloadBytes(header, context) > 0;
+}
+
+/** The kind of request that a command asks for; `undefined` for one that isn't for the device, or that nobody knows. */
 export function kindOf(type: number): RequestKind | undefined {
   switch (type) {
     case COMMAND.READ:
@@ -39,6 +55,8 @@ export function checkCommand(kind: RequestKind, header: Readonly<RequestHeader>,
   const { geometry } = context;
   if (geometry.readOnly && isWriter(kind)) return ERRNO.EPERM;
   if ((header.flags & ~allowedFlags(kind, context)) !== 0) return ERRNO.EINVAL;
+  if (kind === "write" && context.replies === "extended" && (header.flags & COMMAND_FLAG.PAYLOAD_LEN) === 0)
+    return ERRNO.EINVAL;
   const { offset, length } = header;
   switch (kind) {
     case "flush":
@@ -56,18 +74,34 @@ export function checkCommand(kind: RequestKind, header: Readonly<RequestHeader>,
     case "zero":
     case "cache":
   }
-  if (offset > geometry.size || length > geometry.size - offset) {
+  if (offset > context.size || length > context.size - offset) {
     return kind === "write" || kind === "zero" ? ERRNO.ENOSPC : ERRNO.EINVAL;
   }
   return offset % geometry.blockSize === 0 && length % geometry.blockSize === 0 ? 0 : ERRNO.EINVAL;
 }
 
+/**
+ * Why a RESIZE is refused; 0 if the client may have the size that it wants. The device grows by itself or not at all:
+ * what a client can ask for is to see it. Source: "NBD_CMD_RESIZE".
+ */
+export function checkResize(header: Readonly<RequestHeader>, context: CommandContext): Errno {
+  const { geometry } = context;
+  const wanted = header.offset;
+  if (geometry.readOnly) return ERRNO.EPERM;
+  if ((header.flags & ~COMMAND_FLAG.FUA) !== 0 || header.length !== 0) return ERRNO.EINVAL;
+  if (wanted % geometry.blockSize !== 0) return ERRNO.EINVAL;
+  if (wanted < context.size) return ERRNO.EPERM;
+  return wanted > geometry.size ? ERRNO.ENOSPC : 0;
+}
+
 /** FUA, where it is advertised, is taken on every command; each other flag on its own one alone. */
-function allowedFlags(kind: RequestKind, { geometry, structured }: CommandContext): number {
+function allowedFlags(kind: RequestKind, { geometry, replies }: CommandContext): number {
   const fua = geometry.readOnly ? 0 : COMMAND_FLAG.FUA;
   switch (kind) {
     case "read":
-      return fua | (structured ? COMMAND_FLAG.DF : 0);
+      return fua | (replies === "simple" ? 0 : COMMAND_FLAG.DF);
+    case "write":
+      return fua | (replies === "extended" ? COMMAND_FLAG.PAYLOAD_LEN : 0);
     case "zero":
       return fua | COMMAND_FLAG.NO_HOLE | COMMAND_FLAG.FAST_ZERO;
     case "extents":

@@ -1,13 +1,15 @@
+import type { Errno } from "../../block/errors.ts";
 import type { Payload } from "../../block/memory.ts";
 import type { Extent, Request, Requester, RequestKind } from "../../block/request.ts";
 import { COMMAND_FLAG } from "../wire/protocol.ts";
-import type { RequestHeader } from "../wire/requests.ts";
+import type { ReplyTo } from "../wire/replies.ts";
+import type { ReceivedRequest } from "../wire/requests.ts";
 
 /**
  * A request of a client, from its header to the last byte of its reply. Reused: a connection's commands go back to it
  * when their replies have been sent.
  */
-export class Command implements Request {
+export class Command implements Request, ReplyTo {
   readonly requester: Requester;
   kind: RequestKind = "flush";
   offset = 0;
@@ -20,6 +22,12 @@ export class Command implements Request {
 
   cookieHigh = 0;
   cookieLow = 0;
+  offsetHigh = 0;
+  offsetLow = 0;
+  /** Its answer, where the device need not be asked. */
+  verdict: Errno | undefined;
+  /** Bytes of payload that are behind it, and have to be read also where it is refused. */
+  incoming = 0;
   /** The client wants one content chunk. */
   whole = false;
   /** The client wants one extent. */
@@ -34,7 +42,7 @@ export class Command implements Request {
     this.sent = () => sent(this);
   }
 
-  set(kind: RequestKind, header: Readonly<RequestHeader>): void {
+  set(kind: RequestKind, header: Readonly<ReceivedRequest>, incoming: number): void {
     const { flags } = header;
     this.kind = kind;
     this.offset = header.offset;
@@ -46,6 +54,10 @@ export class Command implements Request {
     this.extents = undefined;
     this.cookieHigh = header.cookieHigh;
     this.cookieLow = header.cookieLow;
+    this.offsetHigh = header.offsetHigh;
+    this.offsetLow = header.offsetLow;
+    this.verdict = undefined;
+    this.incoming = incoming;
     this.whole = (flags & COMMAND_FLAG.DF) !== 0;
     this.one = (flags & COMMAND_FLAG.REQ_ONE) !== 0;
     this.sends = 0;

@@ -1,6 +1,10 @@
+import assert from "node:assert/strict";
 import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import type { Payload } from "../../block/memory.ts";
-import type { BlockDevice } from "../../shadow/ports.ts";
+import type { BlockDevice, Clock } from "../../shadow/ports.ts";
+import { serverHandshake } from "../tls/server-handshake.ts";
+import type { ServerTls } from "../tls/server-tls.ts";
 import { MAX_PINNED_BYTES } from "./limits.ts";
 import { OutputQueue } from "./output.ts";
 import { receiveInto } from "./receiving-socket.ts";
@@ -9,33 +13,60 @@ import { OUTPUT_HIGH_WATER_BYTES, OUTPUT_LOW_WATER_BYTES, type Transport } from 
 
 /** Node asks for the next buffer before it heeds a pause; what then still comes, comes in here. */
 const SPILL_BYTES = 4 << 10;
+/** What one round of writing hands over at most, so that slots come free while a large reply is on its way. */
+const ROUND_BYTES = 1 << 20;
+/** Of a round over TLS there is an encrypted copy until the kernel has taken it: memory that a plain connection doesn't need. */
+const TLS_ROUND_BYTES = 128 << 10;
 
-/** What the connections of a server have pinned together, in bytes of slots. */
-export interface Pins {
-  bytes: number;
+/** What the connections of a server hold together. */
+export interface Holdings {
+  /** Slots, in bytes, that sockets have in their hands. */
+  pinnedBytes: number;
+  /** What is queued for clients to take. */
+  queuedBytes: number;
 }
 
 export interface ConnectionOptions {
-  readonly pins: Pins;
+  readonly clock: Clock;
+  readonly holdings: Holdings;
+  /** Only with it may the session start TLS. */
+  readonly tls?: ServerTls | undefined;
+  /** The connection is being closed since its TLS handshake went wrong. `why`: in a word or two. */
+  readonly onTlsFailed: (why: string) => void;
+  /** More is queued. May destroy this connection, or another. */
+  readonly onQueued: () => void;
   /** Whether the peer of a descriptor has closed it (poll's POLLRDHUP). */
   readonly hungUp: (fd: number) => boolean;
   /** It is closed, and nothing of it is left. */
   readonly onClosed: (connection: Connection) => void;
 }
 
+/**
+ * What goes over the socket.
+ *
+ *   plain ──startTls──▶ lastPlain ──all written──▶ handshake ──▶ secured
+ *
+ * Nothing is received from `lastPlain` on, and nothing sent in `handshake`: the socket is in the hands of TLS.
+ */
+type Privacy = "plain" | "lastPlain" | "handshake" | "secured";
+
 /** One accepted socket: the transport of one session. */
 export class Connection implements Transport {
   readonly #options: ConnectionOptions;
   readonly #output = new OutputQueue();
   #session: Session | undefined;
+  /** With TLS, until it is secured, the socket below it: whose end is the end of both. */
   #socket: Socket | undefined;
+  #privacy: Privacy = "plain";
   #fd = -1;
   #paused = false;
   #spill: Uint8Array | undefined;
   /** Segments are in the hands of the socket. */
   #writing = false;
-  /** Of the server's pins, those of this connection. */
+  /** Of the server's holdings, those of this connection. */
   #pinnedBytes = 0;
+  #queuedBytes = 0;
+  #tookAt = 0;
   #flushing = false;
   #ending = false;
   #closed = false;
@@ -49,7 +80,7 @@ export class Connection implements Transport {
     if (!this.#writing || this.#closed || this.#socket?.writableLength !== 0) return;
     this.#writing = false;
     this.#setPinned(0);
-    this.#output.written();
+    this.#taken();
     this.#write();
   };
 
@@ -68,11 +99,18 @@ export class Connection implements Transport {
     this.#socket = receiving.socket;
     this.#fd = receiving.fd;
     this.#socket.setNoDelay(true);
-    this.#socket.on("end", () => this.destroy());
-    // What went wrong with the socket of a client is the client's affair; 'close' follows.
-    this.#socket.on("error", () => {});
-    this.#socket.on("close", () => this.destroy());
+    this.#watch(this.#socket);
     this.flush();
+  }
+
+  /** See {@link Session.inHandshake}. */
+  get inHandshake(): boolean {
+    return !this.#closed && this.#session?.inHandshake !== false;
+  }
+
+  /** When its client last took something, or the first of what it has not taken was queued. */
+  get tookAt(): number {
+    return this.#tookAt;
   }
 
   /** Frees the payloads that a client which doesn't read keeps in the queue. */
@@ -97,12 +135,14 @@ export class Connection implements Transport {
 
   send(bytes: Uint8Array): void {
     if (this.#closed) return;
+    assert(this.#privacy !== "lastPlain", "what is sent before TLS has begun would go out in plain text");
     this.#output.copy(bytes);
     this.#noteHeight();
   }
 
   sendPayload(payload: Payload, start: number, length: number, done: () => void): void {
     if (this.#closed) return done();
+    assert(this.#privacy !== "lastPlain", "what is sent before TLS has begun would go out in plain text");
     this.#output.reference(payload, start, length, done);
     this.#noteHeight();
   }
@@ -114,14 +154,23 @@ export class Connection implements Transport {
     process.nextTick(this.#flushNow);
   }
 
+  startTls(): void {
+    assert(this.#privacy === "plain" && this.#options.tls !== undefined, "TLS starts once, and with credentials");
+    if (this.#closed) return;
+    this.#privacy = "lastPlain";
+    // What comes next is the handshake's.
+    this.#socket?.pause();
+    this.flush();
+  }
+
   pause(): void {
     this.#paused = true;
-    this.#socket?.pause();
+    if (this.#receives) this.#socket?.pause();
   }
 
   resume(): void {
     this.#paused = false;
-    this.#socket?.resume();
+    if (this.#receives) this.#socket?.resume();
   }
 
   hungUp(): boolean {
@@ -139,6 +188,7 @@ export class Connection implements Transport {
     this.#socket?.destroy();
     this.#setPinned(0);
     this.#output.clear();
+    this.#account();
     // Never from inside a call of the session's.
     process.nextTick(() => {
       this.#session?.closed();
@@ -146,38 +196,86 @@ export class Connection implements Transport {
     });
   }
 
+  /** Whether the socket is the session's to pause and resume. */
+  get #receives(): boolean {
+    return this.#privacy === "plain" || this.#privacy === "secured";
+  }
+
+  #watch(socket: Socket): void {
+    // What went wrong with the socket of a client is the client's affair, and after an error of TLS nothing else would follow.
+    // Of a handshake that ends so it is to be said first why.
+    const gone = (): void => {
+      if (this.#privacy !== "handshake") this.destroy();
+    };
+    for (const event of ["end", "error", "close"]) socket.on(event, gone);
+  }
+
   // ── Receiving ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   #lend(session: Session): Uint8Array {
-    if (!this.#paused) return session.receiveBuffer();
+    if (!this.#paused && this.#privacy === "plain") return session.receiveBuffer();
     this.#spill ??= new Uint8Array(SPILL_BYTES);
     return this.#spill;
   }
 
   #received(session: Session, count: number, buffer: Uint8Array): boolean {
     if (this.#closed) return false;
+    if (this.#privacy !== "plain") {
+      // Nothing in plain text may follow STARTTLS.
+      this.destroy();
+      return false;
+    }
     if (buffer !== this.#spill) {
       session.received(count);
-      return !this.#paused;
-    }
-    // Read into the spill after a pause: the session has room for that much, also where it pauses again midway.
-    for (let at = 0; at < count && !this.#closed; ) {
-      const into = session.receiveBuffer();
-      const taken = Math.min(into.length, count - at);
-      into.set(buffer.subarray(at, at + taken));
-      session.received(taken);
-      at += taken;
+    } else {
+      // Read into the spill after a pause: the session has room for that much, also where it pauses again midway.
+      for (let at = 0; at < count && !this.#closed; ) at += pour(session, buffer.subarray(at, count));
     }
     return !this.#paused;
+  }
+
+  /** All plain text is written: the client's next bytes are those of a TLS handshake. */
+  #handshake(session: Session, socket: Socket, tls: ServerTls): void {
+    this.#privacy = "handshake";
+    serverHandshake(socket, tls, {
+      secured: (secured) => this.#secured(session, secured),
+      failed: (why) => {
+        if (!this.#closed) this.#options.onTlsFailed(why);
+        this.destroy();
+      },
+    });
+  }
+
+  #secured(session: Session, socket: TLSSocket): void {
+    if (this.#closed) return;
+    this.#privacy = "secured";
+    this.#socket = socket;
+    this.#watch(socket);
+    // Node lends TLS no buffers of ours: what has been decrypted comes in memory of its own, and is copied.
+    socket.on("data", (bytes: Buffer) => this.#decrypted(session, socket, bytes));
+    if (this.#paused) socket.pause();
+    this.flush();
+  }
+
+  /** What comes after a pause goes back into the socket, which holds a few records at most, and comes again. */
+  #decrypted(session: Session, socket: Socket, bytes: Buffer): void {
+    for (let at = 0; at < bytes.length && !this.#closed; ) {
+      if (this.#paused) {
+        socket.unshift(bytes.subarray(at));
+        return;
+      }
+      at += pour(session, bytes.subarray(at));
+    }
   }
 
   // ── Sending ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   #write(): void {
-    const socket = this.#socket;
-    if (socket === undefined || this.#closed || this.#writing) return;
+    const [session, socket] = [this.#session, this.#socket];
+    if (socket === undefined || this.#closed || this.#writing || this.#privacy === "handshake") return;
+    const roundBytes = this.#privacy === "secured" ? TLS_ROUND_BYTES : ROUND_BYTES;
     for (;;) {
-      const round = this.#output.nextRound(MAX_PINNED_BYTES - this.#options.pins.bytes);
+      const round = this.#output.nextRound(MAX_PINNED_BYTES - this.#options.holdings.pinnedBytes, roundBytes);
       if (round.length === 0) break;
       if (round.length > 1) socket.cork();
       for (const { bytes } of round) socket.write(bytes, this.#wrote);
@@ -188,18 +286,38 @@ export class Connection implements Transport {
         this.#setPinned(this.#output.pinnedBytes);
         break;
       }
-      this.#output.written();
+      this.#taken();
     }
     this.#noteDepth();
-    if (this.#ending && !this.#writing) socket.destroySoon();
+    if (this.#writing) return;
+    const { tls } = this.#options;
+    if (this.#ending) socket.destroySoon();
+    else if (this.#privacy === "lastPlain" && session !== undefined && tls !== undefined) {
+      this.#handshake(session, socket, tls);
+    }
   }
 
   #setPinned(bytes: number): void {
-    this.#options.pins.bytes += bytes - this.#pinnedBytes;
+    this.#options.holdings.pinnedBytes += bytes - this.#pinnedBytes;
     this.#pinnedBytes = bytes;
   }
 
+  /** The kernel has taken what it was given. */
+  #taken(): void {
+    this.#output.written();
+    this.#tookAt = this.#options.clock.now();
+    this.#account();
+  }
+
+  #account(): void {
+    this.#options.holdings.queuedBytes += this.#output.queuedBytes - this.#queuedBytes;
+    this.#queuedBytes = this.#output.queuedBytes;
+  }
+
   #noteHeight(): void {
+    if (this.#queuedBytes === 0) this.#tookAt = this.#options.clock.now();
+    this.#account();
+    this.#options.onQueued();
     if (this.#output.queuedBytes > OUTPUT_HIGH_WATER_BYTES) this.#high = true;
   }
 
@@ -210,4 +328,13 @@ export class Connection implements Transport {
       if (!this.#closed) this.#session?.drained();
     });
   }
+}
+
+/** Has the session receive the first of `bytes`, as many as it has room for in one piece. How many that were. */
+function pour(session: Session, bytes: Uint8Array): number {
+  const into = session.receiveBuffer();
+  const count = Math.min(into.length, bytes.length);
+  into.set(bytes.subarray(0, count));
+  session.received(count);
+  return count;
 }

@@ -1,6 +1,7 @@
 import type { Geometry } from "../../block/geometry.ts";
 import type { BlockDevice } from "../../shadow/ports.ts";
 import { DEFAULT_PREFERRED_BLOCK_BYTES, FLAG } from "../wire/protocol.ts";
+import type { Choice } from "./choice.ts";
 
 /** A device under the name that clients ask for. */
 export interface Export {
@@ -27,18 +28,29 @@ export function findExport(exports: Exports, name: string): Export | undefined {
   return only === undefined || others.length > 0 ? undefined : exports.find(only.name);
 }
 
+/** What of an agreement with a client decides what it is offered. */
+export type Agreed = Pick<Choice, "replies" | "allocation">;
+
+/** Whether the client may ask by a payload what a BLOCK_STATUS should tell (BLOCK_STATUS_PAYLOAD). */
+export function takesQueries({ replies, allocation }: Agreed): boolean {
+  return replies === "extended" && allocation;
+}
+
 /**
  * What the device can do, as transmission flags. Writing zeroes is always there because the device writes them where
- * its driver can't zero; several connections are, because a flush covers them all (rule of CAN_MULTI_CONN).
+ * its driver can't zero; several connections are, because a flush covers them all (rule of CAN_MULTI_CONN); RESIZE is,
+ * because a store may come back larger.
  */
-export function transmissionFlags(geometry: Geometry, structured: boolean): number {
-  const common = FLAG.HAS_FLAGS | FLAG.CAN_MULTI_CONN | FLAG.CACHE | (structured ? FLAG.DF : 0);
+export function transmissionFlags(geometry: Geometry, agreed: Agreed): number {
+  const chunks = agreed.replies === "simple" ? 0 : FLAG.DF;
+  const queries = takesQueries(agreed) ? FLAG.BLOCK_STATUS_PAYLOAD : 0;
+  const common = FLAG.HAS_FLAGS | FLAG.CAN_MULTI_CONN | FLAG.CACHE | chunks | queries;
   if (geometry.readOnly) return common | FLAG.READ_ONLY;
-  const writes = FLAG.FLUSH | FLAG.FUA | FLAG.WRITE_ZEROES | FLAG.FAST_ZERO;
+  const writes = FLAG.FLUSH | FLAG.FUA | FLAG.WRITE_ZEROES | FLAG.FAST_ZERO | FLAG.RESIZE;
   return common | writes | (geometry.trim ? FLAG.TRIM : 0);
 }
 
 /** Bytes. */
-export function preferredBlockSize(geometry: Geometry): number {
-  return Math.max(DEFAULT_PREFERRED_BLOCK_BYTES, geometry.blockSize);
+export function preferredBlockSize({ preferredBlockSize: preferred, blockSize }: Geometry): number {
+  return Math.max(preferred ?? DEFAULT_PREFERRED_BLOCK_BYTES, blockSize);
 }

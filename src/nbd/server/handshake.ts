@@ -1,4 +1,5 @@
 import { MAX_PAYLOAD_BYTES } from "../../block/memory.ts";
+import type { BlockDevice } from "../../shadow/ports.ts";
 import { CLIENT_FLAGS_BYTES, type ClientFlags, decodeClientFlags, encodeGreeting } from "../wire/greeting.ts";
 import {
   encodeExportNameReply,
@@ -14,59 +15,68 @@ import {
   decodeOptionHeader,
   OPTION_HEADER_BYTES,
 } from "../wire/options.ts";
-import { ALLOCATION_CONTEXT, INFO, OPTION, OPTION_REPLY, type OptionReplyType } from "../wire/protocol.ts";
+import { ALLOCATION_CONTEXT, INFO, OPTION, OPTION_REPLY } from "../wire/protocol.ts";
 import type { Staging } from "../wire/staging.ts";
 import { decodeString } from "../wire/strings.ts";
+import { ALLOCATION_ID, type Choice, type ReplyStyle } from "./choice.ts";
 import { type Export, type Exports, findExport, preferredBlockSize, transmissionFlags } from "./exports.ts";
-import { MAX_DRAINED_OPTION_BYTES, MAX_OPTION_BYTES } from "./limits.ts";
+import { MAX_DRAINED_OPTION_BYTES } from "./limits.ts";
+import { type TlsMode, type TlsState, type Verdict, verdictOn } from "./option-verdict.ts";
 import type { Transport } from "./transport.ts";
 
-/** The id under which base:allocation is known on the wire. */
-export const ALLOCATION_ID = 1;
+/**
+ * `more`: it needs more bytes. `drop`: close at once. `end`: send what is queued, then close. `startTls`: encrypt the
+ * connection, then go on with `secured`.
+ */
+export type Outcome =
+  | { readonly name: "more" | "drop" | "end" | "startTls" }
+  | { readonly name: "chosen"; readonly choice: Choice };
 
-/** What client and server have agreed on. */
-export interface Choice {
-  readonly export: Export;
-  readonly structured: boolean;
-  /** base:allocation was selected, for this very export. */
-  readonly allocation: boolean;
+/** What was agreed on so far. STARTTLS forgets it as a whole (CVE-2021-3716). */
+interface Agreement {
+  replies: ReplyStyle;
+  /** The export for which base:allocation was selected last. */
+  allocationFor: Export | undefined;
+  /** What INFO told: a device that grows before GO keeps its size for this client. */
+  readonly sizes: Map<BlockDevice, number>;
 }
 
-/** `more`: it needs more bytes. `drop`: close at once. `end`: send what is queued, then close. */
-export type Outcome = { readonly name: "more" | "drop" | "end" } | { readonly name: "chosen"; readonly choice: Choice };
-
-/** Options that we know, and whose data has to be there in one piece. */
-const KNOWN: ReadonlySet<number> = new Set([
-  OPTION.EXPORT_NAME,
-  OPTION.LIST,
-  OPTION.INFO,
-  OPTION.GO,
-  OPTION.STRUCTURED_REPLY,
-  OPTION.LIST_META_CONTEXT,
-  OPTION.SET_META_CONTEXT,
-]);
+export interface HandshakePorts {
+  readonly transport: Transport;
+  readonly exports: Exports;
+  readonly staging: Staging;
+  readonly tls: TlsMode;
+  /** The most options. */
+  readonly maxOptions: number;
+}
 
 /** The haggling of fixed newstyle, the server's side. Source: "Fixed newstyle negotiation" and "Option types". */
 export class Handshake {
   readonly #transport: Transport;
   readonly #exports: Exports;
-  readonly #staging: Staging;
   readonly #maxOptions: number;
+  #staging: Staging;
+  #tls: TlsState;
   #clientFlags: ClientFlags | undefined;
   #options = 0;
   /** Data of an option that is dropped as it comes, and the answer when it has. */
-  #draining: { option: number; left: number; reply: OptionReplyType; message: string } | undefined;
-  #structured = false;
-  /** The export for which base:allocation was selected last. */
-  #allocationFor: Export | undefined;
+  #draining: { readonly option: number; readonly verdict: Verdict; left: number } | undefined;
+  #agreed = nothingAgreed();
   #shuttingDown = false;
 
-  constructor(transport: Transport, exports: Exports, staging: Staging, maxOptions: number) {
-    this.#transport = transport;
-    this.#exports = exports;
+  /** Greets at once. */
+  constructor(ports: HandshakePorts) {
+    this.#transport = ports.transport;
+    this.#exports = ports.exports;
+    this.#staging = ports.staging;
+    this.#tls = ports.tls;
+    this.#maxOptions = ports.maxOptions;
+    ports.transport.send(encodeGreeting());
+  }
+
+  /** The connection is encrypted from here on, and what comes is staged in `staging`. */
+  secured(staging: Staging): void {
     this.#staging = staging;
-    this.#maxOptions = maxOptions;
-    transport.send(encodeGreeting());
   }
 
   /** From here on options are answered SHUTDOWN. */
@@ -101,23 +111,16 @@ export class Handshake {
     const header = decodeOptionHeader(staging.view, staging.start);
     if (header === undefined) return { name: "drop" };
     const { option, length } = header;
-    const known = KNOWN.has(option);
-    const inOnePiece = known && length <= MAX_OPTION_BYTES && !this.#shuttingDown;
-    if (inOnePiece && staging.length < OPTION_HEADER_BYTES + length) return { name: "more" };
+    const verdict = verdictOn(option, length, this.#tls, this.#shuttingDown);
+    if (verdict === undefined && staging.length < OPTION_HEADER_BYTES + length) return { name: "more" };
 
     staging.skip(OPTION_HEADER_BYTES);
     if (++this.#options > this.#maxOptions || length > MAX_DRAINED_OPTION_BYTES) return { name: "drop" };
     // The old newstyle knows one option alone, whose only error is a disconnect.
     if (!client.fixedNewstyle && option !== OPTION.EXPORT_NAME) return { name: "drop" };
-    if (inOnePiece) return this.#answer(option, staging.take(length), client);
+    if (verdict === undefined) return this.#answer(option, staging.take(length), client);
     if (option === OPTION.EXPORT_NAME) return { name: "drop" };
-
-    const drop = { option, left: length };
-    if (option === OPTION.ABORT) this.#draining = { ...drop, reply: OPTION_REPLY.ACK, message: "" };
-    else if (this.#shuttingDown)
-      this.#draining = { ...drop, reply: OPTION_REPLY.ERR_SHUTDOWN, message: "the server is shutting down" };
-    else if (known) this.#draining = { ...drop, reply: OPTION_REPLY.ERR_TOO_BIG, message: "too much data" };
-    else this.#draining = { ...drop, reply: OPTION_REPLY.ERR_UNSUP, message: "unsupported option" };
+    this.#draining = { option, verdict, left: length };
     return undefined;
   }
 
@@ -127,10 +130,10 @@ export class Handshake {
     this.#staging.skip(taken);
     this.#draining.left -= taken;
     if (this.#draining.left > 0) return { name: "more" };
-    const { option, reply, message } = this.#draining;
+    const { option, verdict } = this.#draining;
     this.#draining = undefined;
-    this.#transport.send(encodeOptionError(option, reply, message));
-    return option === OPTION.ABORT || this.#shuttingDown ? { name: "end" } : undefined;
+    this.#transport.send(encodeOptionError(option, verdict.reply, verdict.message));
+    return verdict.last ? { name: "end" } : undefined;
   }
 
   #answer(option: number, data: Uint8Array, client: ClientFlags): Outcome | undefined {
@@ -142,9 +145,13 @@ export class Handshake {
       case OPTION.INFO:
       case OPTION.GO:
         return this.#info(option, data);
+      case OPTION.STARTTLS:
+        return this.#startTls(data);
       case OPTION.STRUCTURED_REPLY:
-        if (data.length > 0) return this.#invalid(option, "STRUCTURED_REPLY has no data");
-        this.#structured = true;
+        return this.#structuredReply(data);
+      case OPTION.EXTENDED_HEADERS:
+        if (data.length > 0) return this.#invalid(option, "EXTENDED_HEADERS has no data");
+        this.#agreed.replies = "extended";
         return this.#ack(option);
       default:
         return this.#metaContext(option, data);
@@ -154,11 +161,11 @@ export class Handshake {
   #exportName(data: Uint8Array, client: ClientFlags): Outcome {
     const name = decodeString(data);
     const found = name === undefined ? undefined : findExport(this.#exports, name);
-    if (found === undefined) return { name: "drop" };
-    const { geometry } = found.device;
-    const flags = transmissionFlags(geometry, this.#structured);
-    this.#transport.send(encodeExportNameReply(geometry.size, flags, client.noZeroes));
-    return this.#chosen(found);
+    if (found === undefined || this.#agreed.replies === "extended") return { name: "drop" };
+    const choice = this.#choiceOf(found);
+    const flags = transmissionFlags(found.device.geometry, choice);
+    this.#transport.send(encodeExportNameReply(choice.size, flags, client.noZeroes));
+    return { name: "chosen", choice };
   }
 
   #list(data: Uint8Array): undefined {
@@ -175,8 +182,9 @@ export class Handshake {
     const found = findExport(this.#exports, request.name);
     if (found === undefined) return this.#unknown(option);
     const { geometry } = found.device;
-    const flags = transmissionFlags(geometry, this.#structured);
-    this.#transport.send(encodeInfo(option, { kind: "export", size: geometry.size, flags }));
+    const choice = this.#choiceOf(found);
+    const flags = transmissionFlags(geometry, choice);
+    this.#transport.send(encodeInfo(option, { kind: "export", size: choice.size, flags }));
     if (request.wanted.includes(INFO.NAME))
       this.#transport.send(encodeInfo(option, { kind: "name", text: found.name }));
     if (request.wanted.includes(INFO.DESCRIPTION) && found.description !== "")
@@ -191,14 +199,38 @@ export class Handshake {
       }),
     );
     this.#ack(option);
-    return option === OPTION.GO ? this.#chosen(found) : undefined;
+    if (option === OPTION.GO) return { name: "chosen", choice };
+    this.#agreed.sizes.set(found.device, choice.size);
+    return undefined;
+  }
+
+  #startTls(data: Uint8Array): Outcome | undefined {
+    if (data.length > 0) return this.#invalid(OPTION.STARTTLS, "STARTTLS has no data");
+    if (this.#tls === "started") return this.#invalid(OPTION.STARTTLS, "TLS has been started");
+    this.#tls = "started";
+    this.#agreed = nothingAgreed();
+    this.#ack(OPTION.STARTTLS);
+    return { name: "startTls" };
+  }
+
+  #structuredReply(data: Uint8Array): undefined {
+    const option = OPTION.STRUCTURED_REPLY;
+    if (data.length > 0) return this.#invalid(option, "STRUCTURED_REPLY has no data");
+    if (this.#agreed.replies === "extended") {
+      const message = "extended headers were agreed on, and there is no way back";
+      this.#transport.send(encodeOptionError(option, OPTION_REPLY.ERR_EXT_HEADER_REQD, message));
+      return undefined;
+    }
+    this.#agreed.replies = "structured";
+    return this.#ack(option);
   }
 
   #metaContext(option: number, data: Uint8Array): undefined {
     const setting = option === OPTION.SET_META_CONTEXT;
     // Each attempt forgets what an earlier one selected, also where it fails.
-    if (setting) this.#allocationFor = undefined;
-    if (setting && !this.#structured) return this.#invalid(option, "structured replies have to be negotiated first");
+    if (setting) this.#agreed.allocationFor = undefined;
+    if (setting && this.#agreed.replies === "simple")
+      return this.#invalid(option, "structured replies or extended headers have to be negotiated first");
     const request = decodeMetaContextRequest(data);
     if (request === undefined) return this.#invalid(option, "malformed name or query");
     const found = findExport(this.#exports, request.name);
@@ -207,14 +239,17 @@ export class Handshake {
     const listed = !setting && (queries.length === 0 || queries.includes("base:"));
     if (listed || queries.includes(ALLOCATION_CONTEXT)) {
       this.#transport.send(encodeMetaContext(option, setting ? ALLOCATION_ID : 0, ALLOCATION_CONTEXT));
-      if (setting) this.#allocationFor = found;
+      if (setting) this.#agreed.allocationFor = found;
     }
     return this.#ack(option);
   }
 
-  #chosen(found: Export): Outcome {
-    const allocation = this.#allocationFor?.device === found.device;
-    return { name: "chosen", choice: { export: found, structured: this.#structured, allocation } };
+  /** What is agreed on if the client chooses that export. */
+  #choiceOf(found: Export): Choice {
+    const { replies, allocationFor, sizes } = this.#agreed;
+    const { device } = found;
+    const size = sizes.get(device) ?? device.geometry.size;
+    return { export: found, size, replies, allocation: allocationFor?.device === device };
   }
 
   #ack(option: number): undefined {
@@ -228,4 +263,8 @@ export class Handshake {
   #unknown(option: number): undefined {
     this.#transport.send(encodeOptionError(option, OPTION_REPLY.ERR_UNKNOWN, "no export of that name"));
   }
+}
+
+function nothingAgreed(): Agreement {
+  return { replies: "simple", allocationFor: undefined, sizes: new Map() };
 }

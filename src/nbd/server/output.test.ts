@@ -17,7 +17,7 @@ function payload(length: number, fill: number) {
 /** All that is queued, as the kernel would get it. */
 function drain(output: OutputQueue): Buffer {
   const parts: Buffer[] = [];
-  for (let round = output.nextRound(Infinity); round.length > 0; round = output.nextRound(Infinity)) {
+  for (let round = output.nextRound(Infinity, MIB); round.length > 0; round = output.nextRound(Infinity, MIB)) {
     parts.push(...round.map(({ bytes }) => Buffer.from(bytes)));
     output.written();
   }
@@ -31,7 +31,7 @@ test("small sends become one segment, and a small payload is free at once", () =
   output.reference(small.payload, 0, 4 * KIB, small.done);
   assert.equal(small.memory.usedBytes, 0);
   assert.equal(output.queuedBytes, 8 * 16 + 4 * KIB);
-  assert.equal(output.nextRound(Infinity).length, 1);
+  assert.equal(output.nextRound(Infinity, MIB).length, 1);
   output.written();
   assert.equal(output.queuedBytes, 0);
 });
@@ -51,13 +51,30 @@ test("bytes keep their order through gather buffers, references and rounds", () 
   assert.equal(output.queuedBytes, 0);
 });
 
+test("a segment larger than a round goes out in several, and keeps its payload to the last", () => {
+  const output = new OutputQueue();
+  output.copy(Buffer.alloc(16, 1));
+  const large = payload(MIB, 2);
+  output.reference(large.payload, 0, MIB, large.done);
+  const parts: Buffer[] = [];
+  while (output.queuedBytes > 0) {
+    assert.equal(large.memory.usedBytes, MIB);
+    const round = output.nextRound(Infinity, 128 * KIB).map(({ bytes }) => Buffer.from(bytes));
+    assert(Buffer.concat(round).length <= 256 * KIB);
+    parts.push(...round);
+    output.written();
+  }
+  assert.equal(large.memory.usedBytes, 0);
+  assert.deepEqual(Buffer.concat(parts), Buffer.concat([Buffer.alloc(16, 1), Buffer.alloc(MIB, 2)]));
+});
+
 test("a large payload is kept until its last round is written", () => {
   const output = new OutputQueue();
   const large = payload(3 * MIB, 1);
   output.reference(large.payload, 0, 3 * MIB, large.done);
   for (let round = 0; round < 3; round++) {
     assert.equal(large.memory.usedBytes, 3 * MIB);
-    assert.equal(output.nextRound(Infinity).length, 1);
+    assert.equal(output.nextRound(Infinity, MIB).length, 1);
     output.written();
   }
   assert.equal(large.memory.usedBytes, 0);
@@ -69,7 +86,7 @@ test("unpinned payloads are free, but for what the socket has in its hands, and 
   const second = payload(64 * KIB, 2);
   output.reference(first.payload, 0, 2 * MIB, first.done);
   output.reference(second.payload, 0, 64 * KIB, second.done);
-  output.nextRound(Infinity);
+  output.nextRound(Infinity, MIB);
   output.unpin();
   assert.equal(second.memory.usedBytes, 0);
   assert.equal(first.memory.usedBytes, 2 * MIB);
@@ -86,11 +103,11 @@ test("a round that would pin more than allowed is copied, and its payloads are f
   const first = payload(MIB, 1);
   const second = payload(MIB, 2);
   for (const { payload, done } of [first, second]) output.reference(payload, 0, MIB, done);
-  assert.equal(output.nextRound(MIB - 1).length, 1);
+  assert.equal(output.nextRound(MIB - 1, MIB).length, 1);
   assert.equal(output.pinnedBytes, 0);
   assert.equal(first.memory.usedBytes, 0);
   output.written();
-  const round = output.nextRound(MIB);
+  const round = output.nextRound(MIB, MIB);
   assert.equal(output.pinnedBytes, MIB);
   assert.equal(Buffer.compare(Buffer.concat(round.map(({ bytes }) => bytes)), Buffer.alloc(MIB, 2)), 0);
   output.written();
@@ -98,11 +115,24 @@ test("a round that would pin more than allowed is copied, and its payloads are f
   assert.equal(second.memory.usedBytes, 0);
 });
 
+test("a round of a large payload pins all of it, since its memory comes back as a whole", () => {
+  const output = new OutputQueue();
+  const large = payload(8 * MIB, 1);
+  output.reference(large.payload, 0, 8 * MIB, large.done);
+  assert.equal(output.nextRound(8 * MIB, MIB).length, 1);
+  assert.equal(output.pinnedBytes, 8 * MIB);
+  output.written();
+  output.nextRound(8 * MIB - 1, MIB);
+  assert.equal(output.pinnedBytes, 0);
+  output.unpin();
+  assert.equal(large.memory.usedBytes, 0);
+});
+
 test("a cleared queue gives every payload back once", () => {
   const output = new OutputQueue();
   const first = payload(2 * MIB, 1);
   output.reference(first.payload, 0, 2 * MIB, first.done);
-  output.nextRound(Infinity);
+  output.nextRound(Infinity, MIB);
   output.clear();
   assert.equal(first.memory.usedBytes, 0);
   assert.equal(output.queuedBytes, 0);

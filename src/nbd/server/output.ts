@@ -4,20 +4,17 @@ import { MAX_SLOT_BYTES, type Payload } from "../../block/memory.ts";
 const REFERENCE_BYTES = 32 << 10;
 const MIN_GATHER_BYTES = 64 << 10;
 const MAX_GATHER_BYTES = 512 << 10;
-/** What one round of writing hands over at most, so that slots come free while a large reply is on its way. */
-const ROUND_BYTES = 1 << 20;
 
 /** Bytes to write, in one piece. */
 interface Segment {
   bytes: Buffer;
   /** The payload they lie in; `undefined` for copied bytes. */
   part: Part | undefined;
-  /** Bytes of the slot that this keeps from being used again; 0 for copied bytes. */
-  readonly slotBytes: number;
 }
 
 /** What was queued of a payload: segments, one a slot, that aren't written yet. */
 interface Part {
+  readonly payload: Payload;
   segments: number;
   readonly done: () => void;
 }
@@ -53,7 +50,7 @@ export class OutputQueue {
 
   /** Queues a part of a payload; `done` once it isn't needed any more, at once where it is small. */
   reference(payload: Payload, start: number, length: number, done: () => void): void {
-    const part = { segments: 1, done };
+    const part = { payload, segments: 1, done };
     const small = length < REFERENCE_BYTES;
     if (!small) this.#seal();
     for (let at = start; at < start + length; ) {
@@ -65,7 +62,7 @@ export class OutputQueue {
         this.copy(slot.bytes.subarray(from, from + count));
       } else {
         part.segments++;
-        this.#segments.push({ bytes: bufferOf(slot.bytes, from, count), part, slotBytes: slot.bytes.length });
+        this.#segments.push({ bytes: bufferOf(slot.bytes, from, count), part });
         this.#queuedBytes += count;
       }
       at += count;
@@ -74,18 +71,24 @@ export class OutputQueue {
   }
 
   /**
-   * The next segments to write, until `written` in the hands of the socket. Empty when there is nothing. Where they would
-   * pin more than `pinLimit` bytes of slots, they are copied.
+   * The next segments to write, until `written` in the hands of the socket: `roundBytes`, and at most as much again by the last of
+   * them. Empty when there is nothing. Where they would pin payloads of more than `pinLimit` bytes of slots, they are copied.
    */
-  nextRound(pinLimit: number): readonly { readonly bytes: Buffer }[] {
+  nextRound(pinLimit: number, roundBytes: number): readonly { readonly bytes: Buffer }[] {
     this.#seal();
     let bytes = 0;
     let count = 0;
     let pinned = 0;
-    while (count < this.#segments.length && bytes < ROUND_BYTES) {
-      const segment = this.#segments[count++] as Segment;
+    let last: Payload | undefined;
+    while (count < this.#segments.length && bytes < roundBytes) {
+      const segment = this.#segments[count] as Segment;
+      if (segment.bytes.length > roundBytes) this.#segments.splice(count + 1, 0, splitOff(segment, roundBytes));
+      count++;
       bytes += segment.bytes.length;
-      if (segment.part !== undefined) pinned += segment.slotBytes;
+      const payload = segment.part?.payload;
+      // Its memory comes back as a whole: the last bytes of a large one keep all of it.
+      if (payload !== undefined && payload !== last) pinned += slotBytesOf(payload);
+      last = payload;
     }
     if (pinned > pinLimit) {
       for (let index = 0; index < count; index++) unpinSegment(this.#segments[index] as Segment);
@@ -97,7 +100,7 @@ export class OutputQueue {
     return this.#round;
   }
 
-  /** Bytes of the slots that the round pins: nobody can take them from the socket before it has written them. */
+  /** Bytes of the slots of all payloads that the round pins: nobody can take them from the socket before it has written them. */
   get pinnedBytes(): number {
     return this.#pinnedBytes;
   }
@@ -134,7 +137,7 @@ export class OutputQueue {
 
   #seal(): void {
     if (this.#cut === this.#used) return;
-    this.#segments.push({ bytes: this.#gather.subarray(this.#cut, this.#used), part: undefined, slotBytes: 0 });
+    this.#segments.push({ bytes: this.#gather.subarray(this.#cut, this.#used), part: undefined });
     this.#cut = this.#used;
   }
 
@@ -155,6 +158,18 @@ function unpinSegment(segment: Segment): void {
   segment.bytes = Buffer.from(segment.bytes);
   segment.part = undefined;
   finish(part);
+}
+
+/** Leaves `length` bytes of a segment. The rest of it. */
+function splitOff(segment: Segment, length: number): Segment {
+  const rest = { ...segment, bytes: segment.bytes.subarray(length) };
+  segment.bytes = segment.bytes.subarray(0, length);
+  if (segment.part !== undefined) segment.part.segments++;
+  return rest;
+}
+
+function slotBytesOf({ slots }: Payload): number {
+  return slots.reduce((sum, { bytes }) => sum + bytes.length, 0);
 }
 
 function finish(part: Part): void {

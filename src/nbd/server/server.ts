@@ -1,10 +1,12 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { SkinkError } from "../../block/errors.ts";
 import type { BlockDevice, Clock, Log } from "../../shadow/ports.ts";
+import type { ServerTls } from "../tls/server-tls.ts";
 import { type Address, describeAddress } from "../uri.ts";
-import { Connection, type Pins } from "./connection.ts";
+import { Connection, type Holdings } from "./connection.ts";
 import type { Exports } from "./exports.ts";
-import { MAX_WRITE_SILENCE_MS, type SessionLimits } from "./limits.ts";
+import { MAX_OUTPUT_BYTES, MAX_WRITE_SILENCE_MS, type SessionLimits } from "./limits.ts";
+import { RareLine } from "./rare-line.ts";
 import { Session } from "./session.ts";
 import { makeWay } from "./socket-file.ts";
 
@@ -19,9 +21,13 @@ export interface NbdServerOptions {
   /** Whether the peer of a descriptor has closed it, unread bytes notwithstanding (poll's POLLRDHUP). */
   readonly hungUp: (fd: number) => boolean;
   readonly log?: Log;
+  /** Without it connections are not encrypted. */
+  readonly tls?: ServerTls | undefined;
   readonly limits?: Partial<SessionLimits>;
-  /** Those past it are closed at once. */
+  /** Past it the one that has been in its handshake for longest makes room; without one, who comes is turned away. */
   readonly maxConnections?: number;
+  /** Replies that may wait for clients to take them, over all connections, in bytes. */
+  readonly maxOutputBytes?: number;
 }
 
 /** Serves exports over unix sockets and TCP. */
@@ -29,12 +35,19 @@ export class NbdServer {
   readonly #options: NbdServerOptions;
   readonly #listeners = new Set<Server>();
   readonly #connections = new Set<Connection>();
-  readonly #pins: Pins = { bytes: 0 };
+  readonly #holdings: Holdings = { pinnedBytes: 0, queuedBytes: 0 };
+  readonly #refusals: RareLine;
+  readonly #tlsFailures: RareLine;
+  readonly #deafness: RareLine;
   #closing = false;
   #onEmpty: (() => void) | undefined;
 
   constructor(options: NbdServerOptions) {
     this.#options = options;
+    const { clock, log } = options;
+    this.#refusals = new RareLine(clock, log);
+    this.#tlsFailures = new RareLine(clock, log);
+    this.#deafness = new RareLine(clock, log);
   }
 
   get connections(): number {
@@ -46,7 +59,7 @@ export class NbdServer {
    * address itself, its port filled in where 0 was asked for. Rejects with `address-in-use` or `cannot-listen`.
    */
   async listen(address: Address): Promise<Address> {
-    if ("path" in address) await makeWay(address.path);
+    if ("path" in address && !address.path.startsWith("\0")) await makeWay(address.path);
     const listener = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => this.#accept(socket));
     await startListening(listener, address);
     if (this.#closing) {
@@ -98,22 +111,59 @@ export class NbdServer {
   #accept(accepted: Socket): void {
     // The wrapper that is given up may still report an error of its own.
     accepted.on("error", () => {});
-    const limit = this.#options.maxConnections ?? MAX_CONNECTIONS;
-    if (this.#closing || this.#connections.size >= limit) {
-      if (!this.#closing) this.#options.log?.warn(`refused an NBD client: ${limit} are connected, which is the limit`);
+    if (this.#closing || !this.#hasRoom()) {
       accepted.destroy();
       return;
     }
-    const { exports, clock, limits, hungUp } = this.#options;
-    const connection = new Connection({ hungUp, pins: this.#pins, onClosed: (gone) => this.#closed(gone) });
+    const { exports, clock, limits, hungUp, tls } = this.#options;
+    const connection = new Connection({
+      hungUp,
+      clock,
+      holdings: this.#holdings,
+      tls,
+      onTlsFailed: (why) => this.#tlsFailures.warn(`refused an NBD client: its TLS handshake failed (${why})`),
+      onQueued: () => this.#boundOutput(),
+      onClosed: (gone) => this.#closed(gone),
+    });
     this.#connections.add(connection);
-    const session = new Session({ transport: connection, exports, clock, ...(limits === undefined ? {} : { limits }) });
+    const session = new Session({
+      transport: connection,
+      exports,
+      clock,
+      tls: tls?.mode ?? "off",
+      ...(limits === undefined ? {} : { limits }),
+    });
     connection.open(session, accepted);
   }
 
   #closed(connection: Connection): void {
     this.#connections.delete(connection);
     if (this.#connections.size === 0) this.#onEmpty?.();
+  }
+
+  /** Whoever holds a place without choosing an export gives it up to who comes: a flood of such keeps nobody out. */
+  #hasRoom(): boolean {
+    const limit = this.#options.maxConnections ?? MAX_CONNECTIONS;
+    if (this.#connections.size < limit) return true;
+    const haggling = [...this.#connections].find((connection) => connection.inHandshake);
+    const what =
+      haggling === undefined ? "refused an NBD client" : "dropped an NBD client in its handshake for a new one";
+    this.#refusals.warn(`${what}: ${limit} are connected, which is the limit`);
+    haggling?.destroy();
+    return haggling !== undefined;
+  }
+
+  /** Cuts off those that have not taken their replies for longest, until what waits for the others is within the limit. */
+  #boundOutput(): void {
+    const limit = this.#options.maxOutputBytes ?? MAX_OUTPUT_BYTES;
+    while (this.#holdings.queuedBytes > limit) {
+      const waiting = [...this.#connections].filter((connection) => connection.queuedBytes > 0);
+      const deaf = waiting.reduce((one, other) => (other.tookAt < one.tookAt ? other : one));
+      this.#deafness.warn(
+        `cut off an NBD client that does not read: ${limit} bytes of replies wait, which is the limit`,
+      );
+      deaf.destroy();
+    }
   }
 
   #cutOff(): void {

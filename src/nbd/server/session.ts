@@ -1,8 +1,10 @@
 import type { BlockDevice, Clock, Timer } from "../../shadow/ports.ts";
 import { Staging } from "../wire/staging.ts";
+import type { Choice } from "./choice.ts";
 import type { Exports } from "./exports.ts";
-import { type Choice, Handshake } from "./handshake.ts";
+import { Handshake } from "./handshake.ts";
 import { DEFAULT_LIMITS, type SessionLimits } from "./limits.ts";
+import type { TlsMode } from "./option-verdict.ts";
 import { Transmission } from "./transmission.ts";
 import type { Transport } from "./transport.ts";
 
@@ -14,6 +16,8 @@ export interface SessionPorts {
   readonly transport: Transport;
   readonly exports: Exports;
   readonly clock: Clock;
+  /** "off" if left out. */
+  readonly tls?: TlsMode;
   readonly limits?: Partial<SessionLimits>;
 }
 
@@ -26,13 +30,15 @@ type Phase =
  * The server's side of one connection: from the greeting to the last reply. Synchronous and deterministic; what it
  * does goes out through its ports.
  *
+ *      ┌─ STARTTLS
+ *      ▼  │
  *   handshake ──EXPORT_NAME, GO──▶ transmission ──DISC, shutdown──▶ closed
  *       └──────────ABORT, timeout, nonsense, hang-up──────────────────▲
  */
 export class Session {
   readonly #ports: SessionPorts;
   readonly #limits: SessionLimits;
-  readonly #staging = new Staging(STAGING_BYTES);
+  #staging = new Staging(STAGING_BYTES);
   #phase: Phase;
   /** The receive buffer that was lent last is memory of a request. */
   #direct = false;
@@ -41,7 +47,14 @@ export class Session {
   constructor(ports: SessionPorts) {
     this.#ports = ports;
     this.#limits = { ...DEFAULT_LIMITS, ...ports.limits };
-    const handshake = new Handshake(ports.transport, ports.exports, this.#staging, this.#limits.options);
+    const { transport, exports, tls = "off" } = ports;
+    const handshake = new Handshake({
+      transport,
+      exports,
+      staging: this.#staging,
+      tls,
+      maxOptions: this.#limits.options,
+    });
     const timer = ports.clock.after(this.#limits.handshakeTimeoutMs, () => this.#drop());
     this.#phase = { name: "handshake", handshake, timer };
     ports.transport.flush();
@@ -66,6 +79,11 @@ export class Session {
     } else {
       this.#negotiate();
     }
+  }
+
+  /** Whether its client has not chosen an export yet. */
+  get inHandshake(): boolean {
+    return this.#phase.name === "handshake";
   }
 
   /** Whether its client keeps memory of `device` for a write whose data has not come on for `ms`. */
@@ -124,7 +142,19 @@ export class Session {
       case "chosen":
         timer.cancel();
         return this.#transmit(outcome.choice);
+      case "startTls":
+        return this.#startTls(handshake);
     }
+  }
+
+  /** The time limit of the handshake goes on: that of TLS is a part of it. */
+  #startTls(handshake: Handshake): void {
+    // What came behind the option in plain text may have been put there by anybody.
+    if (this.#staging.length > 0) return this.#drop();
+    this.#ports.transport.startTls();
+    // Nothing that the transport still writes into the buffer lent last is ever taken for decrypted bytes.
+    this.#staging = new Staging(STAGING_BYTES);
+    handshake.secured(this.#staging);
   }
 
   #transmit(choice: Choice): void {

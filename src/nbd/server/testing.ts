@@ -16,7 +16,7 @@ import type { Transport } from "./transport.ts";
 
 /** A device in memory. Answers with each `kick`, or, while `held`, when the test says so. */
 export class FakeDevice implements BlockDevice {
-  readonly geometry: Geometry;
+  geometry: Geometry;
   readonly content: Uint8Array;
   readonly reads: Memory = new HeapMemory();
   readonly writes: Memory = new HeapMemory();
@@ -131,9 +131,12 @@ export class FakeTransport implements Transport {
   paused = false;
   state: "open" | "ended" | "destroyed" = "open";
   peerGone = false;
+  encrypted = false;
   /** Keeps what is sent queued, like a client that doesn't read. */
   stuck = false;
   #sent: Uint8Array[] = [];
+  /** Sent before TLS was started. */
+  #plain: Uint8Array[] = [];
   #queue: { bytes: Uint8Array; done: (() => void) | undefined }[] = [];
 
   send(bytes: Uint8Array): void {
@@ -161,6 +164,14 @@ export class FakeTransport implements Transport {
     }
   }
 
+  startTls(): void {
+    assert(!this.encrypted, "TLS starts once");
+    this.flush();
+    this.#plain = this.#sent;
+    this.#sent = [];
+    this.encrypted = true;
+  }
+
   pause(): void {
     this.paused = true;
   }
@@ -186,10 +197,18 @@ export class FakeTransport implements Transport {
     for (const { done } of queue) done?.();
   }
 
-  /** All that was sent since the last call. */
+  /** All that was sent since the last call, in plain text and encrypted. */
   take(): Buffer {
-    const sent = Buffer.concat(this.#sent);
+    const sent = Buffer.concat([...this.#plain, ...this.#sent]);
+    this.#plain = [];
     this.#sent = [];
+    return sent;
+  }
+
+  /** Of what was sent since the last call, what went out before TLS was started. */
+  takePlain(): Buffer {
+    const sent = Buffer.concat(this.#plain);
+    this.#plain = [];
     return sent;
   }
 

@@ -1,23 +1,20 @@
 import assert from "node:assert/strict";
 import { ERRNO, type Errno } from "../../block/errors.ts";
-import { MAX_SLOT_BYTES } from "../../block/memory.ts";
-import type { Request, Requester, RequestKind } from "../../block/request.ts";
+import { restOfSlot, slotBytes } from "../../block/memory.ts";
+import type { Request, Requester } from "../../block/request.ts";
 import type { BlockDevice, Clock, Timer } from "../../shadow/ports.ts";
-import { COMMAND } from "../wire/protocol.ts";
-import { decodeRequest, newRequestHeader, REQUEST_BYTES } from "../wire/requests.ts";
 import type { Staging } from "../wire/staging.ts";
+import type { Choice } from "./choice.ts";
 import { Command } from "./command.ts";
-import { type CommandContext, checkCommand, kindOf } from "./command-rules.ts";
-import type { Choice } from "./handshake.ts";
-import { MAX_DRAINED_WRITE_BYTES, type SessionLimits } from "./limits.ts";
+import { MAX_TURN_BYTES, MAX_TURN_REQUESTS, type SessionLimits } from "./limits.ts";
 import { ReplyWriter } from "./reply-writer.ts";
+import { RequestReader } from "./request-reader.ts";
 import { OUTPUT_HIGH_WATER_BYTES, type Transport } from "./transport.ts";
 
 /** With at least this much of a write's data missing, it is received straight into the request's memory. */
 const DIRECT_BYTES = 64 << 10;
 /** After data received so, the next header is asked for alone, so that the data behind it isn't staged and copied. */
 const SHORT_HINT_BYTES = 4 << 10;
-const MAX_SPARE_COMMANDS = 128;
 
 export interface TransmissionPorts {
   readonly transport: Transport;
@@ -31,9 +28,9 @@ export interface TransmissionPorts {
  * What the next received byte is.
  *
  *   header ──▶ payload ──▶ header          a write's data comes in
- *     │  │ └──▶ drain ───▶ header          the data of a refused write
+ *     │  │ └──▶ drain ───▶ header          the payload of what the device isn't asked for
  *     │  └────▶ room ────▶ payload, header the device is at a limit; nothing is parsed or received
- *     └───────▶ throttled ▶ header         this client is at one of its limits; likewise
+ *     └───────▶ throttled ▶ header         this client is at one of its limits, or has had its turn; likewise
  *   any ──▶ ended                          nothing more is read: DISC, shutdown, hang-up, a lost stream
  */
 type Input = "header" | "payload" | "drain" | "room" | "throttled" | "ended";
@@ -45,10 +42,8 @@ export class Transmission implements Requester {
   readonly #limits: SessionLimits;
   readonly #staging: Staging;
   readonly #device: BlockDevice;
-  readonly #context: CommandContext;
+  readonly #reader: RequestReader;
   readonly #writer: ReplyWriter;
-  readonly #header = newRequestHeader();
-  readonly #spare: Command[] = [];
 
   #input: Input = "header";
   /** The command that `payload`, `drain` and `room` are about. */
@@ -72,6 +67,9 @@ export class Transmission implements Requester {
   #submitted = false;
   #inFlight = 0;
   #inFlightBytes = 0;
+  /** Requests taken in this turn, and bytes of their data. */
+  #turnRequests = 0;
+  #turnBytes = 0;
 
   constructor(ports: TransmissionPorts) {
     this.#transport = ports.transport;
@@ -79,26 +77,18 @@ export class Transmission implements Requester {
     this.#limits = ports.limits;
     this.#staging = ports.staging;
     this.#hint = ports.staging.bytes.length;
-    const { export: chosen, structured, allocation } = ports.choice;
-    this.#device = chosen.device;
-    this.#context = {
-      get geometry() {
-        return chosen.device.geometry;
-      },
-      structured,
-      allocation,
-    };
-    this.#writer = new ReplyWriter(ports.transport, structured);
+    this.#device = ports.choice.export.device;
+    this.#reader = new RequestReader(ports.staging, ports.choice, this);
+    this.#writer = new ReplyWriter(ports.transport, ports.choice.replies);
   }
 
   /** Memory of a request, where its data should be received without a copy; else `undefined`. */
   directBuffer(): Uint8Array | undefined {
     const command = this.#command;
     if (this.#input !== "payload" || command?.payload === undefined) return undefined;
-    if (command.length - this.#progress < DIRECT_BYTES) return undefined;
-    const slot = command.payload.slots[Math.floor(this.#progress / MAX_SLOT_BYTES)];
-    const from = this.#progress % MAX_SLOT_BYTES;
-    return slot?.bytes.subarray(from, Math.min(MAX_SLOT_BYTES, from + command.length - this.#progress));
+    const missing = command.length - this.#progress;
+    if (missing < DIRECT_BYTES) return undefined;
+    return slotBytes(command.payload, this.#progress, Math.min(restOfSlot(this.#progress), missing));
   }
 
   /** Whether it keeps memory of `device` for a write whose data has not come on for `ms`. */
@@ -126,23 +116,21 @@ export class Transmission implements Requester {
     this.#dead = true;
     this.#stopAsking?.();
     this.#wake?.cancel();
-    if (this.#input === "payload" && this.#command !== undefined) this.#abandon(this.#command);
+    if (this.#receiving !== undefined) this.#abandon(this.#receiving);
     this.#command = undefined;
     this.#input = "ended";
     this.#staging.clear();
   }
 
+  /**
+   * A write whose data is on its way is refused when it is there. Its memory may be lent to the transport: it is given
+   * back then, or when the connection is gone.
+   */
   shutdown(): void {
     this.#shuttingDown = true;
-    const command = this.#command;
-    if (this.#input === "room" && command !== undefined) {
+    if (this.#input === "room" && this.#command !== undefined) {
       this.#stopAsking?.();
-      this.#refuse(command, ERRNO.ESHUTDOWN);
-    } else if (this.#input === "payload" && command !== undefined) {
-      this.#abandon(command);
-      this.#drainErrno = ERRNO.ESHUTDOWN;
-      this.#progress = command.length - this.#progress;
-      this.#input = "drain";
+      this.#settle(this.#command, ERRNO.ESHUTDOWN);
     }
     this.#run();
   }
@@ -162,6 +150,8 @@ export class Transmission implements Requester {
 
   /** Parses what is staged, as one batch, and receives on if that leaves something to wish for. */
   #run(): void {
+    this.#turnRequests = 0;
+    this.#turnBytes = 0;
     this.#inBatch = true;
     while (this.#step());
     this.#inBatch = false;
@@ -192,33 +182,36 @@ export class Transmission implements Requester {
         return this.#drainPayload();
       case "room":
       case "throttled":
+        return false;
       case "ended":
+        // Nobody reads it, and it must not fill the room for more.
+        this.#staging.clear();
         return false;
     }
   }
 
   #readHeader(): boolean {
-    if (this.#staging.length < REQUEST_BYTES) return false;
+    if (!this.#reader.ready) return false;
     if (this.#atLimit) {
       this.#input = "throttled";
       return false;
     }
-    const header = this.#header;
-    if (!decodeRequest(this.#staging.view, this.#staging.start, header)) return this.#drop();
-    this.#staging.skip(REQUEST_BYTES);
-    if (header.type === COMMAND.DISC) {
-      this.#input = "ended";
-      this.#staging.clear();
+    if (this.#turnRequests === MAX_TURN_REQUESTS || this.#turnBytes >= MAX_TURN_BYTES) {
+      this.#input = "throttled";
+      this.#unthrottleNextTurn();
       return false;
     }
-    const kind = kindOf(header.type);
-    const errno = kind === undefined ? ERRNO.EINVAL : checkCommand(kind, header, this.#context);
-    const command = this.#take(kind ?? "flush");
-    if (this.#shuttingDown) this.#refuse(command, ERRNO.ESHUTDOWN);
-    else if (errno !== 0) this.#refuse(command, errno);
-    else if (header.length === 0 && kind !== "flush") this.#answer(command, 0);
-    else if (kind === "extents" && !this.#context.geometry.extents) this.#answerAllocated(command);
-    else this.#admit(command);
+    this.#turnRequests++;
+    const command = this.#reader.read();
+    if (command === "more") return false;
+    if (command === "lost") return this.#drop();
+    if (command === "disconnect") {
+      this.#input = "ended";
+      return true;
+    }
+    const verdict = this.#shuttingDown ? ERRNO.ESHUTDOWN : command.verdict;
+    if (verdict === undefined) this.#admit(command);
+    else this.#settle(command, verdict);
     return true;
   }
 
@@ -231,11 +224,12 @@ export class Transmission implements Requester {
     } else if (verdict === "admitted") {
       this.#inFlight++;
       this.#inFlightBytes += command.dataBytes;
+      this.#turnBytes += command.dataBytes;
       this.#progress = 0;
       if (command.kind === "write") this.#input = "payload";
       else this.#submit(command);
     } else {
-      this.#refuse(command, verdict);
+      this.#settle(command, verdict);
     }
   }
 
@@ -257,18 +251,22 @@ export class Transmission implements Requester {
     assert(command?.payload !== undefined);
     const staging = this.#staging;
     while (this.#progress < command.length && staging.length > 0) {
-      const slot = command.payload.slots[Math.floor(this.#progress / MAX_SLOT_BYTES)];
-      assert(slot !== undefined);
-      const at = this.#progress % MAX_SLOT_BYTES;
-      const count = Math.min(staging.length, command.length - this.#progress, MAX_SLOT_BYTES - at);
-      slot.bytes.set(staging.take(count), at);
+      const count = Math.min(staging.length, command.length - this.#progress, restOfSlot(this.#progress));
+      slotBytes(command.payload, this.#progress, count).set(staging.take(count));
       this.#progress += count;
     }
     if (this.#progress < command.length) {
       this.#heardAt = this.#clock.now();
       return false;
     }
-    this.#submit(command);
+    if (!this.#shuttingDown) {
+      this.#submit(command);
+      return true;
+    }
+    this.#input = "header";
+    this.#command = undefined;
+    this.#abandon(command);
+    this.#answer(command, ERRNO.ESHUTDOWN);
     return true;
   }
 
@@ -292,26 +290,23 @@ export class Transmission implements Requester {
     this.#device.submit(command);
   }
 
-  /** Answers a command that is not admitted, a write after its data. */
-  #refuse(command: Command, errno: Errno): void {
-    if (command.kind !== "write" || command.length === 0) {
+  /** Answers a command without the device, after its payload. */
+  #settle(command: Command, errno: Errno): void {
+    if (command.incoming === 0) {
       this.#input = "header";
       this.#command = undefined;
       this.#answer(command, errno);
-    } else if (command.length > MAX_DRAINED_WRITE_BYTES) {
-      this.#drop();
     } else {
       this.#input = "drain";
       this.#command = command;
-      this.#progress = command.length;
+      this.#progress = command.incoming;
       this.#drainErrno = errno;
     }
   }
 
-  /** A driver that can't tell what it stores: all of it may be data. */
-  #answerAllocated(command: Command): void {
-    command.extents = [{ length: command.length, hole: false, zero: false }];
-    this.#answer(command, 0);
+  /** The write whose data is on its way. */
+  get #receiving(): Command | undefined {
+    return this.#command?.payload === undefined ? undefined : this.#command;
   }
 
   #abandon(command: Command): void {
@@ -332,37 +327,31 @@ export class Transmission implements Requester {
     command.sent();
   }
 
-  /** The transport has done with a part of the reply, or the writer with the whole. */
-  #sent(command: Command): void {
-    if (--command.sends > 0) return;
-    if (command.kind === "read" && command.payload !== undefined) this.#device.reads.release(command.payload);
-    command.payload = undefined;
-    command.extents = undefined;
-    if (this.#spare.length < MAX_SPARE_COMMANDS) this.#spare.push(command);
-  }
-
-  #take(kind: RequestKind): Command {
-    const command = this.#spare.pop() ?? new Command(this, (sent) => this.#sent(sent));
-    command.set(kind, this.#header);
-    return command;
-  }
-
   // ── Limits and ends ───────────────────────────────────────────────────────────────────────────────────────────
 
   get #atLimit(): boolean {
     return (
       this.#inFlight >= this.#limits.inFlightRequests ||
       this.#inFlightBytes >= this.#limits.inFlightBytes ||
-      this.#transport.queuedBytes > OUTPUT_HIGH_WATER_BYTES
+      this.#outputIsHigh
     );
+  }
+
+  /** Where a client leaves replies waiting, those to come count with them: else it could make us keep all that it asked for. */
+  get #outputIsHigh(): boolean {
+    const { queuedBytes } = this.#transport;
+    return queuedBytes > 0 && queuedBytes + this.#inFlightBytes > OUTPUT_HIGH_WATER_BYTES;
   }
 
   /** Reads on when half of what was in flight has its replies, from an event of its own. */
   #unthrottleSoon(): void {
     const full =
       this.#inFlight > this.#limits.inFlightRequests >>> 1 || this.#inFlightBytes > this.#limits.inFlightBytes / 2;
-    if (full || this.#wake !== undefined) return;
-    this.#wake = this.#clock.after(0, () => {
+    if (!full) this.#unthrottleNextTurn();
+  }
+
+  #unthrottleNextTurn(): void {
+    this.#wake ??= this.#clock.after(0, () => {
       this.#wake = undefined;
       this.#unthrottle();
     });
@@ -390,7 +379,9 @@ export class Transmission implements Requester {
 
   #endIfQuiet(): void {
     const over = this.#input === "ended" || this.#shuttingDown;
-    if (!over || this.#inFlight > 0 || this.#ending || this.#dead) return;
+    // A write that will be refused is not waited for.
+    const unanswered = this.#inFlight - (this.#receiving === undefined ? 0 : 1);
+    if (!over || unanswered > 0 || this.#ending || this.#dead) return;
     this.#ending = true;
     this.#input = "ended";
     this.#transport.end();

@@ -18,8 +18,16 @@ export interface Transport {
    * itself, so a transport puts the work off to the end of the event.
    */
   flush(): void;
-  /** Bytes queued that the kernel has not taken. After it has passed OUTPUT_HIGH_WATER_BYTES, `drained` is called when it has sunk. */
+  /**
+   * Bytes queued that the kernel has not taken. After it has passed OUTPUT_HIGH_WATER_BYTES, `drained` is called when it
+   * has sunk.
+   */
   readonly queuedBytes: number;
+  /**
+   * Everything queued goes out in plain text, then the connection is encrypted. From here on the session gets decrypted
+   * bytes only, in buffers that it lends from now on.
+   */
+  startTls(): void;
   /** Stops receiving. */
   pause(): void;
   resume(): void;

@@ -24,14 +24,24 @@ import {
 } from "./options.ts";
 import { COMMAND, COMMAND_FLAG, OPTION, OPTION_REPLY } from "./protocol.ts";
 import {
+  EXTENDED,
   encodeDataChunk,
   encodeErrorChunk,
   encodeHoleChunk,
   encodeNoneChunk,
   encodeSimpleReply,
   encodeStatusChunk,
+  STRUCTURED,
 } from "./replies.ts";
-import { decodeRequest, encodeRequest, newRequestHeader } from "./requests.ts";
+import {
+  decodeExtendedRequest,
+  decodeRequest,
+  decodeStatusQuery,
+  encodeExtendedRequest,
+  encodeRequest,
+  encodeStatusQuery,
+  newRequestHeader,
+} from "./requests.ts";
 import { decodeString } from "./strings.ts";
 import { viewOf } from "./view.ts";
 
@@ -166,59 +176,123 @@ test("a request has its golden bytes", () => {
   assert.equal(hex(bytes), "25609513" + "0001" + "0001" + "01020304f5060708" + "0000000280000200" + "00001000");
   const decoded = newRequestHeader();
   assert.equal(decodeRequest(viewOf(bytes), 0, decoded), true);
-  assert.deepEqual(decoded, header);
+  assert.deepEqual(decoded, { ...header, offsetHigh: 2, offsetLow: 0x8000_0200 });
   assert.equal(decodeRequest(viewOf(new Uint8Array(28)), 0, decoded), false);
 });
 
-test("the replies have their golden bytes", () => {
-  const scratch = new Uint8Array(40);
-  const cookie = { cookieHigh: 0x01020304, cookieLow: 0xf5060708 };
-  const encoded = (length: number, encode: (view: DataView) => void) => {
-    encode(viewOf(scratch));
-    return hex(scratch.subarray(0, length));
+test("an extended request has its golden bytes, and its offset comes out to the bit", () => {
+  const bytes = new Uint8Array(32);
+  const header = {
+    flags: COMMAND_FLAG.PAYLOAD_LEN,
+    type: COMMAND.WRITE,
+    cookieHigh: 0x01020304,
+    cookieLow: 0xf5060708,
+    offset: 0x2_8000_0200,
+    length: 0x1_0000_1000,
   };
+  encodeExtendedRequest(viewOf(bytes), 0, header);
+  assert.equal(hex(bytes), "21e41c71" + "0020" + "0001" + "01020304f5060708" + "0000000280000200" + "0000000100001000");
+  const decoded = newRequestHeader();
+  assert.equal(decodeExtendedRequest(viewOf(bytes), 0, decoded), true);
+  assert.deepEqual(decoded, { ...header, offsetHigh: 2, offsetLow: 0x8000_0200 });
+  bytes.fill(0xff, 16);
+  assert.equal(decodeExtendedRequest(viewOf(bytes), 0, decoded), true);
+  assert.deepEqual([decoded.offset, decoded.length], [2 ** 64, 2 ** 64]);
+  assert.deepEqual([decoded.offsetHigh, decoded.offsetLow], [0xffff_ffff, 0xffff_ffff]);
+  assert.equal(decodeExtendedRequest(viewOf(new Uint8Array(32)), 0, decoded), false);
+});
+
+test("the query of a block status has its golden bytes", () => {
+  const bytes = encodeStatusQuery({ length: 0x1_0000_0000, contexts: [1, 7] });
+  assert.equal(hex(bytes), "0000000100000000" + "00000001" + "00000007");
+  assert.deepEqual(decodeStatusQuery(bytes), { length: 0x1_0000_0000, contexts: [1, 7] });
+  assert.deepEqual(decodeStatusQuery(bytes.subarray(0, 8)), { length: 0x1_0000_0000, contexts: [] });
+  for (const length of [0, 4, 7, 9, 15]) assert.equal(decodeStatusQuery(bytes.subarray(0, length)), undefined);
+});
+
+const to = { cookieHigh: 0x01020304, cookieLow: 0xf5060708, offsetHigh: 0xffff_ffff, offsetLow: 0x0000_0200 };
+
+function encoded(length: number, encode: (view: DataView) => void): string {
+  const scratch = new Uint8Array(length);
+  encode(viewOf(scratch));
+  return hex(scratch);
+}
+
+test("the replies have their golden bytes", () => {
   assert.equal(
-    encoded(16, (view) => encodeSimpleReply(view, cookie, 5)),
+    encoded(16, (view) => encodeSimpleReply(view, to, 5)),
     "67446698" + "00000005" + "01020304f5060708",
   );
   assert.equal(
-    encoded(20, (view) => encodeNoneChunk(view, cookie)),
+    encoded(20, (view) => encodeNoneChunk(view, STRUCTURED, to)),
     "668e33ef" + "0001" + "0000" + "01020304f5060708" + "00000000",
   );
   assert.equal(
-    encoded(28, (view) => encodeDataChunk(view, cookie, false, 0x1_0000_0000, 512)),
+    encoded(28, (view) => encodeDataChunk(view, STRUCTURED, to, false, 0x1_0000_0000, 512)),
     "668e33ef" + "0000" + "0001" + "01020304f5060708" + "00000208" + "0000000100000000",
   );
   assert.equal(
-    encoded(32, (view) => encodeHoleChunk(view, cookie, true, 512, 65536)),
+    encoded(32, (view) => encodeHoleChunk(view, STRUCTURED, to, true, 512, 65536)),
     "668e33ef" + "0001" + "0002" + "01020304f5060708" + "0000000c" + "0000000000000200" + "00010000",
   );
   assert.equal(
-    encoded(26, (view) => encodeErrorChunk(view, cookie, 5)),
+    encoded(26, (view) => encodeErrorChunk(view, STRUCTURED, to, 5)),
     "668e33ef" + "0001" + "8001" + "01020304f5060708" + "00000006" + "00000005" + "0000",
   );
 });
 
-test("a block status has its golden bytes, and extents longer than 32 bits come in parts", () => {
-  const cookie = { cookieHigh: 0, cookieLow: 9 };
-  const extents = [
-    { length: 512, hole: false, zero: false },
-    { length: 1024, hole: true, zero: true },
-  ];
+test("with extended headers, chunks have their golden bytes, and echo the request's offset to the bit", () => {
+  const header = (flags: string, type: string, length: string) =>
+    `6e8a278c${flags}${type}${"01020304f5060708"}${"ffffffff00000200"}${length}`;
   assert.equal(
-    hex(encodeStatusChunk(cookie, 1, extents, false)),
-    "668e33ef" +
-      "0001" +
-      "0005" +
-      "0000000000000009" +
-      "00000014" +
-      "00000001" +
-      "00000200" +
-      "00000000" +
-      "00000400" +
-      "00000003",
+    encoded(32, (view) => encodeNoneChunk(view, EXTENDED, to)),
+    header("0001", "0000", "0000000000000000"),
   );
-  assert.equal(encodeStatusChunk(cookie, 1, extents, true).length, 32);
-  const long = encodeStatusChunk(cookie, 1, [{ length: 2 ** 33, hole: false, zero: true }], false);
+  assert.equal(
+    encoded(40, (view) => encodeDataChunk(view, EXTENDED, to, false, 0x1_0000_0000, 512)),
+    `${header("0000", "0001", "0000000000000208")}0000000100000000`,
+  );
+  assert.equal(
+    encoded(44, (view) => encodeHoleChunk(view, EXTENDED, to, true, 512, 65536)),
+    `${header("0001", "0002", "000000000000000c")}${"0000000000000200"}00010000`,
+  );
+  assert.equal(
+    encoded(38, (view) => encodeErrorChunk(view, EXTENDED, to, 5)),
+    `${header("0001", "8001", "0000000000000006")}${"00000005"}0000`,
+  );
+});
+
+const extents = [
+  { length: 512, hole: false, zero: false },
+  { length: 1024, hole: true, zero: true },
+];
+
+test("a block status has its golden bytes, and extents longer than 32 bits come in parts", () => {
+  const body = "00000001" + "00000200" + "00000000" + "00000400" + "00000003";
+  assert.equal(
+    hex(encodeStatusChunk(STRUCTURED, to, 1, extents, false)),
+    `${"668e33ef" + "0001" + "0005" + "01020304f5060708" + "00000014"}${body}`,
+  );
+  assert.equal(encodeStatusChunk(STRUCTURED, to, 1, extents, true).length, 32);
+  const long = encodeStatusChunk(STRUCTURED, to, 1, [{ length: 2 ** 33, hole: false, zero: true }], false);
   assert.equal(hex(long.subarray(24)), "ffff0000" + "00000002" + "ffff0000" + "00000002" + "00020000" + "00000002");
+});
+
+test("with extended headers, a block status has its golden bytes, and extents come whole", () => {
+  const long = [...extents, { length: 2 ** 33 + 512, hole: false, zero: true }];
+  const golden = [
+    "6e8a278c 0001 0006 01020304f5060708 ffffffff00000200 0000000000000038",
+    "00000001 00000003",
+    "0000000000000200 0000000000000000",
+    "0000000000000400 0000000000000003",
+    "0000000200000200 0000000000000002",
+  ].join("");
+  assert.equal(hex(encodeStatusChunk(EXTENDED, to, 1, long, false)), golden.replaceAll(" ", ""));
+  assert.equal(encodeStatusChunk(EXTENDED, to, 1, long, true).length, 56);
+});
+
+test("rule 21: no more than 2^20 extents go out", () => {
+  const many = Array.from({ length: 2 ** 20 + 1 }, (_, index) => ({ length: 512, hole: index % 2 === 0, zero: false }));
+  assert.equal(encodeStatusChunk(STRUCTURED, to, 1, many, false).length, 24 + 8 * 2 ** 20);
+  assert.equal(encodeStatusChunk(EXTENDED, to, 1, many, false).length, 40 + 16 * 2 ** 20);
 });

@@ -1,5 +1,13 @@
 import type { Extent } from "../../block/request.ts";
-import { CHUNK, CHUNK_FLAG_DONE, CHUNK_MAGIC, MAX_EXTENTS, SIMPLE_REPLY_MAGIC, STATUS } from "./protocol.ts";
+import {
+  CHUNK,
+  CHUNK_FLAG_DONE,
+  CHUNK_MAGIC,
+  EXTENDED_CHUNK_MAGIC,
+  MAX_EXTENTS,
+  SIMPLE_REPLY_MAGIC,
+  STATUS,
+} from "./protocol.ts";
 
 /*
  * A simple reply; the data of a READ follows where there is no error:
@@ -20,28 +28,43 @@ import { CHUNK, CHUNK_FLAG_DONE, CHUNK_MAGIC, MAX_EXTENTS, SIMPLE_REPLY_MAGIC, S
  *   | magic | flags | type | cookie | offset | length | … |
  *   | u32   | u16   | u16  | u64    | u64    | u64    |
  *
- *   NONE            nothing
- *   OFFSET_DATA     | offset u64 | data … |
- *   OFFSET_HOLE     | offset u64 | length u32 |
- *   BLOCK_STATUS    | context u32 | length u32 | flags u32 | …  a pair an extent |
- *   BLOCK_STATUS_EXT | context u32 | count u32 | length u64 | flags u64 | …  a pair an extent |
- *   ERROR           | error u32 | message length u16 | message … |
- *   ERROR_OFFSET    | error u32 | message length u16 | message … | offset u64 |
+ *   NONE               nothing
+ *   OFFSET_DATA        | offset u64 | data … |
+ *   OFFSET_HOLE        | offset u64 | length u32 |
+ *   BLOCK_STATUS       | context u32 | length u32 | flags u32 | …              a pair an extent; compact headers
+ *   BLOCK_STATUS_EXT   | context u32 | count u32 | length u64 | flags u64 | …  a pair an extent; extended headers
+ *   ERROR              | error u32 | message length u16 | message … |
+ *   ERROR_OFFSET       | error u32 | message length u16 | message … | offset u64 |
  */
 export const SIMPLE_REPLY_BYTES = 16;
 export const CHUNK_HEADER_BYTES = 20;
 export const EXTENDED_CHUNK_HEADER_BYTES = 32;
-/** Of OFFSET_DATA, without the data. */
-export const DATA_CHUNK_BYTES = CHUNK_HEADER_BYTES + 8;
-export const HOLE_CHUNK_BYTES = CHUNK_HEADER_BYTES + 12;
-export const ERROR_CHUNK_BYTES = CHUNK_HEADER_BYTES + 6;
+/** What follows the header: of OFFSET_DATA without the data, of ERROR without a message. */
+export const DATA_HEAD_BYTES = 8;
+export const HOLE_BODY_BYTES = 12;
+export const ERROR_BODY_BYTES = 6;
 
-/** Longer extents go out in parts: their lengths have 32 bits, and whole blocks are wanted. */
-const MAX_EXTENT_BYTES = 0xffff0000;
+/** Longer extents go out in parts where their lengths have 32 bits; whole blocks are wanted. */
+const MAX_COMPACT_EXTENT_BYTES = 0xffff0000;
+
+/** Which of the two headers the chunks of a connection have. */
+export interface ChunkLayout {
+  readonly headerBytes: number;
+  readonly extended: boolean;
+}
+
+export const STRUCTURED: ChunkLayout = { headerBytes: CHUNK_HEADER_BYTES, extended: false };
+export const EXTENDED: ChunkLayout = { headerBytes: EXTENDED_CHUNK_HEADER_BYTES, extended: true };
 
 export interface Cookie {
   readonly cookieHigh: number;
   readonly cookieLow: number;
+}
+
+/** The request that a chunk answers: what an extended header echoes, to the bit. */
+export interface ReplyTo extends Cookie {
+  readonly offsetHigh: number;
+  readonly offsetLow: number;
 }
 
 /** Writes SIMPLE_REPLY_BYTES at 0. */
@@ -52,72 +75,127 @@ export function encodeSimpleReply(view: DataView, cookie: Cookie, error: number)
   view.setUint32(12, cookie.cookieLow);
 }
 
-/** Writes CHUNK_HEADER_BYTES at 0; the chunk is the whole reply. */
-export function encodeNoneChunk(view: DataView, cookie: Cookie): void {
-  chunkHeader(view, cookie, CHUNK.NONE, true, 0);
+/** Writes a header at 0; the chunk is the whole reply. */
+export function encodeNoneChunk(view: DataView, layout: ChunkLayout, to: ReplyTo): void {
+  chunkHeader(view, layout, to, CHUNK.NONE, true, 0);
 }
 
-/** Writes DATA_CHUNK_BYTES at 0; `length` bytes of data have to follow. */
-export function encodeDataChunk(view: DataView, cookie: Cookie, done: boolean, offset: number, length: number): void {
-  chunkHeader(view, cookie, CHUNK.OFFSET_DATA, done, 8 + length);
-  setOffset(view, CHUNK_HEADER_BYTES, offset);
+/** Writes a header and DATA_HEAD_BYTES at 0; `length` bytes of data have to follow. */
+export function encodeDataChunk(
+  view: DataView,
+  layout: ChunkLayout,
+  to: ReplyTo,
+  done: boolean,
+  offset: number,
+  length: number,
+): void {
+  chunkHeader(view, layout, to, CHUNK.OFFSET_DATA, done, DATA_HEAD_BYTES + length);
+  setUint64(view, layout.headerBytes, offset);
 }
 
-/** Writes HOLE_CHUNK_BYTES at 0. */
-export function encodeHoleChunk(view: DataView, cookie: Cookie, done: boolean, offset: number, length: number): void {
-  chunkHeader(view, cookie, CHUNK.OFFSET_HOLE, done, 12);
-  setOffset(view, CHUNK_HEADER_BYTES, offset);
-  view.setUint32(CHUNK_HEADER_BYTES + 8, length);
+/** Writes a header and HOLE_BODY_BYTES at 0. `length` < 2^32. */
+export function encodeHoleChunk(
+  view: DataView,
+  layout: ChunkLayout,
+  to: ReplyTo,
+  done: boolean,
+  offset: number,
+  length: number,
+): void {
+  chunkHeader(view, layout, to, CHUNK.OFFSET_HOLE, done, HOLE_BODY_BYTES);
+  setUint64(view, layout.headerBytes, offset);
+  view.setUint32(layout.headerBytes + 8, length);
 }
 
-/** Writes ERROR_CHUNK_BYTES at 0: the last chunk, without a message. */
-export function encodeErrorChunk(view: DataView, cookie: Cookie, error: number): void {
-  chunkHeader(view, cookie, CHUNK.ERROR, true, 6);
-  view.setUint32(CHUNK_HEADER_BYTES, error);
-  view.setUint16(CHUNK_HEADER_BYTES + 4, 0);
+/** Writes a header and ERROR_BODY_BYTES at 0: the last chunk, without a message. */
+export function encodeErrorChunk(view: DataView, layout: ChunkLayout, to: ReplyTo, error: number): void {
+  chunkHeader(view, layout, to, CHUNK.ERROR, true, ERROR_BODY_BYTES);
+  view.setUint32(layout.headerBytes, error);
+  view.setUint16(layout.headerBytes + 4, 0);
 }
 
 /** The one chunk of a BLOCK_STATUS reply. `one`: the first extent alone, as REQ_ONE wants. */
 export function encodeStatusChunk(
-  cookie: Cookie,
+  layout: ChunkLayout,
+  to: ReplyTo,
   context: number,
   extents: readonly Extent[],
   one: boolean,
 ): Uint8Array {
-  const parts = splitExtents(extents, one ? 1 : MAX_EXTENTS);
-  const bytes = new Uint8Array(CHUNK_HEADER_BYTES + 4 + 8 * parts.length);
+  return layout.extended
+    ? extendedStatusChunk(to, context, extents.slice(0, one ? 1 : MAX_EXTENTS))
+    : compactStatusChunk(to, context, splitExtents(extents, one ? 1 : MAX_EXTENTS));
+}
+
+function compactStatusChunk(to: ReplyTo, context: number, extents: readonly Extent[]): Uint8Array {
+  const length = 4 + 8 * extents.length;
+  const bytes = new Uint8Array(CHUNK_HEADER_BYTES + length);
   const view = new DataView(bytes.buffer);
-  chunkHeader(view, cookie, CHUNK.BLOCK_STATUS, true, 4 + 8 * parts.length);
+  chunkHeader(view, STRUCTURED, to, CHUNK.BLOCK_STATUS, true, length);
   view.setUint32(CHUNK_HEADER_BYTES, context);
   let at = CHUNK_HEADER_BYTES + 4;
-  for (const part of parts) {
-    view.setUint32(at, part.length);
-    view.setUint32(at + 4, (part.hole ? STATUS.HOLE : 0) | (part.zero ? STATUS.ZERO : 0));
+  for (const extent of extents) {
+    view.setUint32(at, extent.length);
+    view.setUint32(at + 4, statusOf(extent));
     at += 8;
   }
   return bytes;
 }
 
+function extendedStatusChunk(to: ReplyTo, context: number, extents: readonly Extent[]): Uint8Array {
+  const length = 8 + 16 * extents.length;
+  const bytes = new Uint8Array(EXTENDED_CHUNK_HEADER_BYTES + length);
+  const view = new DataView(bytes.buffer);
+  chunkHeader(view, EXTENDED, to, CHUNK.BLOCK_STATUS_EXT, true, length);
+  view.setUint32(EXTENDED_CHUNK_HEADER_BYTES, context);
+  view.setUint32(EXTENDED_CHUNK_HEADER_BYTES + 4, extents.length);
+  let at = EXTENDED_CHUNK_HEADER_BYTES + 8;
+  for (const extent of extents) {
+    setUint64(view, at, extent.length);
+    setUint64(view, at + 8, statusOf(extent));
+    at += 16;
+  }
+  return bytes;
+}
+
+function statusOf(extent: Extent): number {
+  return (extent.hole ? STATUS.HOLE : 0) | (extent.zero ? STATUS.ZERO : 0);
+}
+
 function splitExtents(extents: readonly Extent[], limit: number): Extent[] {
   const parts: Extent[] = [];
   for (const extent of extents) {
-    for (let left = extent.length; left > 0 && parts.length < limit; left -= MAX_EXTENT_BYTES) {
-      parts.push({ ...extent, length: Math.min(left, MAX_EXTENT_BYTES) });
+    for (let left = extent.length; left > 0 && parts.length < limit; left -= MAX_COMPACT_EXTENT_BYTES) {
+      parts.push({ ...extent, length: Math.min(left, MAX_COMPACT_EXTENT_BYTES) });
     }
   }
   return parts;
 }
 
-function chunkHeader(view: DataView, cookie: Cookie, type: number, done: boolean, length: number): void {
-  view.setUint32(0, CHUNK_MAGIC);
+function chunkHeader(
+  view: DataView,
+  layout: ChunkLayout,
+  to: ReplyTo,
+  type: number,
+  done: boolean,
+  length: number,
+): void {
+  view.setUint32(0, layout.extended ? EXTENDED_CHUNK_MAGIC : CHUNK_MAGIC);
   view.setUint16(4, done ? CHUNK_FLAG_DONE : 0);
   view.setUint16(6, type);
-  view.setUint32(8, cookie.cookieHigh);
-  view.setUint32(12, cookie.cookieLow);
-  view.setUint32(16, length);
+  view.setUint32(8, to.cookieHigh);
+  view.setUint32(12, to.cookieLow);
+  if (layout.extended) {
+    view.setUint32(16, to.offsetHigh);
+    view.setUint32(20, to.offsetLow);
+    setUint64(view, 24, length);
+  } else {
+    view.setUint32(16, length);
+  }
 }
 
-function setOffset(view: DataView, at: number, offset: number): void {
-  view.setUint32(at, Math.floor(offset / 0x1_0000_0000));
-  view.setUint32(at + 4, offset >>> 0);
+/** `value` < 2^53. */
+function setUint64(view: DataView, at: number, value: number): void {
+  view.setUint32(at, Math.floor(value / 0x1_0000_0000));
+  view.setUint32(at + 4, value >>> 0);
 }

@@ -1,4 +1,5 @@
 import { EXTENDED_REQUEST_MAGIC, REQUEST_MAGIC } from "./protocol.ts";
+import { viewOf } from "./view.ts";
 
 /*
  * A request, from the client; the data of a WRITE follows:
@@ -13,12 +14,17 @@ import { EXTENDED_REQUEST_MAGIC, REQUEST_MAGIC } from "./protocol.ts";
  *   | magic | flags | type | cookie | offset | length | data … |
  *   | u32   | u16   | u16  | u64    | u64    | u64    |
  *
+ * The payload of a BLOCK_STATUS that has one:
+ *
+ *   0        8         12
+ *   | length | context | … |
+ *   | u64    | u32     |
+ *
  * The cookie is opaque: two words of the client's, echoed by the reply.
  */
 export const REQUEST_BYTES = 28;
 export const EXTENDED_REQUEST_BYTES = 32;
 
-/** Filled by {@link decodeRequest}; one for all requests of a connection, so that decoding allocates nothing. */
 export interface RequestHeader {
   flags: number;
   type: number;
@@ -30,32 +36,41 @@ export interface RequestHeader {
   length: number;
 }
 
-export function newRequestHeader(): RequestHeader {
-  return { flags: 0, type: 0, cookieHigh: 0, cookieLow: 0, offset: 0, length: 0 };
+/** Filled by {@link decodeRequest}; one for all requests of a connection, so that decoding allocates nothing. */
+export interface ReceivedRequest extends RequestHeader {
+  /** The offset to the bit, for the reply to echo. */
+  offsetHigh: number;
+  offsetLow: number;
+}
+
+export function newRequestHeader(): ReceivedRequest {
+  return { flags: 0, type: 0, cookieHigh: 0, cookieLow: 0, offset: 0, length: 0, offsetHigh: 0, offsetLow: 0 };
 }
 
 /** False where the magic is wrong and the stream lost. */
-export function decodeRequest(view: DataView, at: number, into: RequestHeader): boolean {
+export function decodeRequest(view: DataView, at: number, into: ReceivedRequest): boolean {
   if (view.getUint32(at) !== REQUEST_MAGIC) return false;
-  into.flags = view.getUint16(at + 4);
-  into.type = view.getUint16(at + 6);
-  into.cookieHigh = view.getUint32(at + 8);
-  into.cookieLow = view.getUint32(at + 12);
-  into.offset = view.getUint32(at + 16) * 0x1_0000_0000 + view.getUint32(at + 20);
+  decodeCommon(view, at, into);
   into.length = view.getUint32(at + 24);
   return true;
 }
 
 /** False where the magic is wrong and the stream lost. */
-export function decodeExtendedRequest(view: DataView, at: number, into: RequestHeader): boolean {
+export function decodeExtendedRequest(view: DataView, at: number, into: ReceivedRequest): boolean {
   if (view.getUint32(at) !== EXTENDED_REQUEST_MAGIC) return false;
+  decodeCommon(view, at, into);
+  into.length = getUint64(view, at + 24);
+  return true;
+}
+
+function decodeCommon(view: DataView, at: number, into: ReceivedRequest): void {
   into.flags = view.getUint16(at + 4);
   into.type = view.getUint16(at + 6);
   into.cookieHigh = view.getUint32(at + 8);
   into.cookieLow = view.getUint32(at + 12);
-  into.offset = view.getUint32(at + 16) * 0x1_0000_0000 + view.getUint32(at + 20);
-  into.length = view.getUint32(at + 24) * 0x1_0000_0000 + view.getUint32(at + 28);
-  return true;
+  into.offsetHigh = view.getUint32(at + 16);
+  into.offsetLow = view.getUint32(at + 20);
+  into.offset = into.offsetHigh * 0x1_0000_0000 + into.offsetLow;
 }
 
 /** Writes REQUEST_BYTES at `at`. `offset` ≤ 2^53, `length` < 2^32. */
@@ -81,4 +96,33 @@ export function encodeExtendedRequest(view: DataView, at: number, header: Readon
   view.setUint32(at + 20, header.offset >>> 0);
   view.setUint32(at + 24, Math.floor(header.length / 0x1_0000_0000));
   view.setUint32(at + 28, header.length >>> 0);
+}
+
+/** The payload of a BLOCK_STATUS: the effect length, bytes, and the ids of the contexts that it asks about. */
+export interface StatusQuery {
+  /** Past 2^53 it comes out rounded, like that of a header. */
+  readonly length: number;
+  readonly contexts: readonly number[];
+}
+
+/** `undefined` where the payload is malformed. */
+export function decodeStatusQuery(payload: Uint8Array): StatusQuery | undefined {
+  if (payload.length < 8 || payload.length % 4 !== 0) return undefined;
+  const view = viewOf(payload);
+  const contexts: number[] = [];
+  for (let at = 8; at < payload.length; at += 4) contexts.push(view.getUint32(at));
+  return { length: getUint64(view, 0), contexts };
+}
+
+export function encodeStatusQuery(query: StatusQuery): Uint8Array {
+  const bytes = new Uint8Array(8 + 4 * query.contexts.length);
+  const view = viewOf(bytes);
+  view.setUint32(0, Math.floor(query.length / 0x1_0000_0000));
+  view.setUint32(4, query.length >>> 0);
+  for (const [index, context] of query.contexts.entries()) view.setUint32(8 + 4 * index, context);
+  return bytes;
+}
+
+function getUint64(view: DataView, at: number): number {
+  return view.getUint32(at) * 0x1_0000_0000 + view.getUint32(at + 4);
 }

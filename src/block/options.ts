@@ -1,7 +1,7 @@
-import { SkinkError } from "../block/errors.ts";
-import { isBlockSize, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE } from "../block/geometry.ts";
-import { nearest } from "../block/nearest.ts";
-import { parseSize } from "../block/size.ts";
+import { SkinkError } from "./errors.ts";
+import { isBlockSize, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE } from "./geometry.ts";
+import { nearest } from "./nearest.ts";
+import { parseSize } from "./size.ts";
 
 /** How one option is read: its value from the text, or from its absence. Throws an error whose message says why. */
 export type OptionReader<Value> = (text: string | undefined) => Value;
@@ -80,6 +80,15 @@ export function durationUs(text: string): number {
   const match = /^(\d+)(us|ms|s)$/.exec(text);
   if (match === null) throw new Error(`it is ${JSON.stringify(text)}, a time such as 100us, 5ms or 1s was wanted`);
   return Number(match[1]) * { us: 1, ms: 1000, s: 1_000_000 }[match[2] as "us" | "ms" | "s"];
+}
+
+/** A whole number of that range. */
+export function wholeNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const number = Number(text);
+    if (/^\d+$/.test(text) && number >= least && number <= most) return number;
+    throw new Error(`it is ${JSON.stringify(text)}, a number from ${least} to ${most} was wanted`);
+  };
 }
 
 export function text(value: string): string {

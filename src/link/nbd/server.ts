@@ -1,0 +1,26 @@
+import type { Target } from "../../nbd/uri.ts";
+
+/** The server behind one incarnation. */
+export interface NbdServerRun {
+  readonly target: Target;
+  /** It is ours, and dies with all that it has in hand. Another one can only be left alone. */
+  readonly ours: boolean;
+  /** How long one that isn't ours may take to answer what it has; without a limit if left out. */
+  readonly patienceMs: number | undefined;
+  /** Its process, where it is ours. */
+  readonly pid: number | undefined;
+  /** Its connections have been closed in order, and everything is durable: it may go. Ends in `gone`. */
+  close(): void;
+  /**
+   * It is given up. `proven`: nothing that it was sent is still to be done. One of ours is killed at once, any other when
+   * its connections are over. Ends in `gone`.
+   */
+  kill(proven: boolean): void;
+}
+
+export interface NbdServerEvents {
+  /** Its process has ended, if it is ours. `gone` follows when all that it has started has, too. */
+  ended(): void;
+  /** Asked to or not, it is gone: nothing that it had in hand reaches the store any more. */
+  gone(how: string): void;
+}
