@@ -1,5 +1,8 @@
 /** The largest slot, and so the largest part of a request that a driver is handed at once. */
 export const MAX_SLOT_BYTES = 1 << 20;
+/** The smallest slot. Slots come in classes, each four times the one before, up to MAX_SLOT_BYTES. */
+export const MIN_SLOT_BYTES = 4096;
+export const SLOT_CLASSES = 5;
 /** The largest payload of one request: what NBD allows without negotiation. */
 export const MAX_PAYLOAD_BYTES = 32 << 20;
 
@@ -47,4 +50,11 @@ export function slotBytes(payload: Payload, position: number, length: number): U
   if (slot === undefined) throw new RangeError(`payload of ${payload.length} bytes has no byte ${position}`);
   const from = position % MAX_SLOT_BYTES;
   return slot.bytes.subarray(from, from + length);
+}
+
+/** The class of the smallest slots that hold `length` bytes; the largest for what takes several. */
+export function slotClassOf(length: number): number {
+  if (length <= MIN_SLOT_BYTES) return 0;
+  const bits = 32 - Math.clz32(Math.min(length, MAX_SLOT_BYTES) - 1);
+  return (bits - Math.log2(MIN_SLOT_BYTES) + 1) >> 1;
 }

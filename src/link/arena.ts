@@ -1,12 +1,9 @@
 import assert from "node:assert/strict";
-import { MAX_SLOT_BYTES, type Memory, type Payload, type Slot } from "../block/memory.ts";
+import { MAX_SLOT_BYTES, type Memory, MIN_SLOT_BYTES, type Payload, type Slot, slotClassOf } from "../block/memory.ts";
 
 /** Two of the largest requests fit, whatever smaller ones have taken. */
 export const MIN_ARENA_BYTES = 256 << 20;
 
-/** The smallest slot. Each class is four times the one before, up to MAX_SLOT_BYTES. */
-const MIN_SLOT_BYTES = 4096;
-const MIN_SLOT_BITS = 12;
 /** The classes' shares of an arena, from the smallest slots to the largest, in sixteenths: most writes are of 4 KiB. */
 const SHARES = [8, 1, 1, 2, 4];
 const WHOLE = 16;
@@ -114,7 +111,7 @@ export class Arena implements Memory {
   /** A slot of the smallest class that holds `length`, or of a larger one: but the largest are for what needs them. */
   #take(length: number): PooledSlot | undefined {
     const last = SHARES.length - 1;
-    const fitting = classOf(length);
+    const fitting = slotClassOf(length);
     for (let index = fitting; index < last || index === fitting; index++) {
       const slot = (this.#pools[index] as Pool).take();
       if (slot === undefined) continue;
@@ -127,7 +124,7 @@ export class Arena implements Memory {
   #give(slot: PooledSlot): void {
     const bytes = slot.bytes.byteLength;
     this.#usedBytes -= bytes;
-    (this.#pools[classOf(bytes)] as Pool).give(slot);
+    (this.#pools[slotClassOf(bytes)] as Pool).give(slot);
   }
 }
 
@@ -179,9 +176,4 @@ class Pool {
     alone.push(slot);
     return slot;
   }
-}
-
-function classOf(length: number): number {
-  const bits = length <= MIN_SLOT_BYTES ? 0 : 32 - Math.clz32(length - 1) - MIN_SLOT_BITS;
-  return (bits + 1) >> 1;
 }

@@ -2,7 +2,7 @@ import { ERRNO, type Errno } from "../block/errors.ts";
 import type { Memory } from "../block/memory.ts";
 import { isWriter, type Request } from "../block/request.ts";
 import { type Clock, EXTENTS_SLOT_BYTES, type Timer } from "./ports.ts";
-import { WaitingRoom } from "./waiting-room.ts";
+import { WaitingRooms } from "./waiting-room.ts";
 
 export interface AdmissionPorts {
   readonly clock: Clock;
@@ -28,8 +28,8 @@ export class Admission {
   readonly #ports: AdmissionPorts;
   readonly #pieceLimit: number;
   readonly #stallTimeoutMs: number;
-  readonly #writers = new WaitingRoom();
-  readonly #readers = new WaitingRoom();
+  readonly #writers = new WaitingRooms();
+  readonly #readers = new WaitingRooms();
   /** Writers that are admitted and not answered. */
   #admittedWriters = 0;
   #serveTimer: Timer | undefined;
@@ -69,9 +69,9 @@ export class Admission {
   }
 
   whenRoom(request: Request, callback: () => void): () => void {
-    if (!isWriter(request.kind)) return this.#readers.ask(callback);
+    if (!isWriter(request.kind)) return this.#readers.of(request).ask(callback);
     this.#stallTimer ??= this.#ports.clock.after(this.#stallTimeoutMs, () => this.#stall());
-    return this.#writers.ask(callback);
+    return this.#writers.of(request).ask(callback);
   }
 
   /** Memory or pieces were released. */
@@ -90,12 +90,13 @@ export class Admission {
   #admitWriter(request: Request): "admitted" | "wait" | Errno {
     // Its acknowledgement adds a piece, and one more where it cuts an older one in two.
     const room = this.#ports.pieces() + 2 * (this.#admittedWriters + 1) <= this.#pieceLimit;
-    if (room && !this.#writers.closed) {
+    const waiting = this.#writers.of(request);
+    if (room && !waiting.closed) {
       const needsMemory = request.kind === "write" && request.length > 0;
       if (needsMemory) request.payload = this.#ports.writes.allocate(request.length);
       if (!needsMemory || request.payload !== undefined) {
         this.#admittedWriters++;
-        this.#writers.admitted();
+        waiting.admitted();
         // Those who still wait do so from now on: what finds room by answers alone needs no flush to release any.
         this.#stallTimer?.cancel();
         this.#stallTimer = undefined;
@@ -107,13 +108,14 @@ export class Admission {
   }
 
   #admitReader(request: Request): "admitted" | "wait" {
-    if (this.#readers.closed) return "wait";
+    const waiting = this.#readers.of(request);
+    if (waiting.closed) return "wait";
     request.payload = this.#ports.reads.allocate(request.kind === "read" ? request.length : EXTENTS_SLOT_BYTES);
     if (request.payload === undefined) {
       this.#ports.shortOfReads();
       return "wait";
     }
-    this.#readers.admitted();
+    waiting.admitted();
     return "admitted";
   }
 

@@ -685,3 +685,16 @@ test("quiesce ends a request of many parts that has begun, and begins none", () 
   while (bench.link.pending.length > 0) bench.link.complete("read");
   assert.deepEqual([bench.replies.get(long), bench.replies.get(later), idle], [0, undefined, 1]);
 });
+
+test("P6: a small request does not wait behind large ones that find no memory", () => {
+  const bench = new Bench();
+  const large = bench.reads.limitBytes / (32 << 20);
+  for (let count = 0; count < large - 1; count++) bench.send("read", count << 16, (32 << 20) / SECTOR);
+  bench.send("read", 0, (16 << 20) / SECTOR);
+  const waiting = bench.request("read", 0, (32 << 20) / SECTOR);
+  assert.equal(bench.device.admit(waiting), "wait");
+  bench.device.whenRoom(waiting, () => {});
+  const alike = bench.request("read", 0, (2 << 20) / SECTOR);
+  assert.equal(bench.device.admit(alike), "wait", "nobody overtakes those who wait for the same memory");
+  bench.send("read", 8, 8);
+});

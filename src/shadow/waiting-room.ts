@@ -1,3 +1,7 @@
+import { SLOT_CLASSES, slotClassOf } from "../block/memory.ts";
+import type { Request } from "../block/request.ts";
+import { EXTENTS_SLOT_BYTES } from "./ports.ts";
+
 /**
  * Where connections wait for memory, in the order of asking. Whoever is called back and still finds no room for
  * its first request keeps its place at the head, so that a large request is not starved by small ones; whoever got
@@ -47,5 +51,28 @@ export class WaitingRoom {
       this.#serving = false;
       if (this.#stuck) return;
     }
+  }
+}
+
+/**
+ * Where requests of one direction wait: those that want slots of different sizes apart, so that none waits behind a larger
+ * one although its own memory is free.
+ */
+export class WaitingRooms {
+  readonly #rooms = Array.from({ length: SLOT_CLASSES }, () => new WaitingRoom());
+
+  get length(): number {
+    return this.#rooms.reduce((total, room) => total + room.length, 0);
+  }
+
+  /** The one for `request`. */
+  of({ kind, length }: Request): WaitingRoom {
+    const bytes = kind === "extents" ? EXTENTS_SLOT_BYTES : kind === "read" || kind === "write" ? length : 0;
+    return this.#rooms[slotClassOf(bytes)] as WaitingRoom;
+  }
+
+  /** The largest first: the small ones may take larger slots where they find none of their own. */
+  serve(): void {
+    for (const room of this.#rooms.toReversed()) room.serve();
   }
 }
