@@ -12,6 +12,7 @@ import {
   SUBMIT_MAY_TRIM,
 } from "../../shadow/ports.ts";
 import type { Arenas } from "../shared-arenas.ts";
+import { Spin } from "../spin.ts";
 import { Views } from "../views.ts";
 import { blockExtents } from "./block-extents.ts";
 import { Part, type Split } from "./part.ts";
@@ -19,6 +20,8 @@ import type { ServerFeatures } from "./server-features.ts";
 
 /** Submissions that may be outstanding. */
 const DEPTH = 256;
+/** With more submissions out, their replies come in batches that are worth a wake. */
+const SPIN_DEPTH = 16;
 
 /** What a link does beside its submissions: the rest is the incarnation's. */
 export interface NbdLinkOptions {
@@ -40,6 +43,11 @@ export class NbdLink implements Link {
   readonly #writes: Views;
   readonly #reads: Views;
   readonly #spare: Part[] = [];
+  /** Keeps the event loop looking at the sockets for a moment, where a reply is expected soon. */
+  readonly #spin: Spin;
+  #outstanding = 0;
+  /** Replies since the last look. */
+  #arrived = 0;
   #connections: readonly ClientTransmission<Part>[] = [];
   /** Submissions that are answered without the server, once the core has had its turn. */
   #refused: number[] = [];
@@ -50,6 +58,10 @@ export class NbdLink implements Link {
     this.#options = options;
     this.#writes = new Views(options.memory.writes.memory);
     this.#reads = new Views(options.memory.reads.memory);
+    this.#spin = new Spin(
+      () => this.#look(),
+      () => true,
+    );
   }
 
   /** Begins with at least one connection; several, if the server says that a flush on one covers them all. */
@@ -83,6 +95,7 @@ export class NbdLink implements Link {
 
   kick(): void {
     for (const connection of this.#connections) connection.send();
+    this.#stayAwake();
   }
 
   /** A reply has come. `error`: 0, or the number that the server answered. */
@@ -94,17 +107,22 @@ export class NbdLink implements Link {
       this.#options.events.fault(this.epoch, "the NBD server is shutting down");
       return;
     }
+    this.#outstanding--;
+    this.#arrived++;
     this.#answered(part, isErrno(error) ? error : ERRNO.EIO);
   }
 
   /** The replies that came together are all told. */
   batchSettled(): void {
-    if (!this.#over) this.#options.events.settled(this.epoch);
+    if (this.#over) return;
+    this.#options.events.settled(this.epoch);
+    this.#stayAwake();
   }
 
   /** Nothing is sent or heard any more. */
   end(): void {
     this.#over = true;
+    this.#spin.stop();
   }
 
   #split(
@@ -155,7 +173,20 @@ export class NbdLink implements Link {
       if (chosen === undefined || connection.outstanding < chosen.outstanding) chosen = connection;
     }
     // A connection that is lost is told to the incarnation, which ends.
-    if (chosen?.alive === true) chosen.request(part);
+    if (chosen?.alive !== true) return;
+    this.#outstanding++;
+    chosen.request(part);
+  }
+
+  /** The replies themselves come from the sockets, which the event loop looks at between two turns. */
+  #look(): number {
+    const arrived = this.#arrived;
+    this.#arrived = 0;
+    return arrived;
+  }
+
+  #stayAwake(): void {
+    if (!this.#over) this.#spin.active(this.#outstanding > 0 && this.#outstanding <= SPIN_DEPTH);
   }
 
   #refuse(tag: number): void {
