@@ -3,24 +3,50 @@ import { sweep } from "./sweep.ts";
 import { runWorld } from "./world.ts";
 
 const USAGE = "usage: npm run sim -- [--seeds N] [--from S] [--workers N] [--twice] [--verbose]";
+const HELP = `${USAGE}
+
+  --seeds N     how many worlds (1000)
+  --from S      the first one's seed (1)
+  --workers N   threads (1)
+  --twice       runs each world a second time, to see that it goes the same way
+  --verbose     a line for each world, and all that happens in one that breaks a promise
+
+The real core under a seeded world of clients, drivers, crashes and power cuts, its history checked.`;
 const PROGRESS_MS = 1000;
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: "string", default: "1000" },
-    from: { type: "string", default: "1" },
-    workers: { type: "string", default: "1" },
-    twice: { type: "boolean", default: false },
-    verbose: { type: "boolean", default: false },
-  },
-});
-const [seeds, from, workers] = [values.seeds, values.from, values.workers].map(wholeNumber);
-if (seeds === undefined || from === undefined || workers === undefined || workers === 0) {
-  console.error(USAGE);
-  process.exit(2);
+const { seeds, from, workers, twice, verbose } = readArguments();
+
+/** What is asked for. Ends the process where that is help, or makes no sense. */
+function readArguments() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        seeds: { type: "string", default: "1000" },
+        from: { type: "string", default: "1" },
+        workers: { type: "string", default: "1" },
+        twice: { type: "boolean", default: false },
+        verbose: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+      },
+    });
+    if (values.help) {
+      console.log(HELP);
+      process.exit(0);
+    }
+    return {
+      seeds: wholeNumber("seeds", values.seeds, 0),
+      from: wholeNumber("from", values.from, 0),
+      workers: wholeNumber("workers", values.workers, 1),
+      twice: values.twice,
+      verbose: values.verbose,
+    };
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${USAGE}`);
+    process.exit(2);
+  }
 }
 
-if (values.verbose) {
+if (verbose) {
   for (let seed = from; seed < from + seeds; seed++) {
     const { hash, violation, requests, crashes, virtualMs, lines } = runWorld({ seed, recording: true });
     console.log(
@@ -38,7 +64,7 @@ if (values.verbose) {
     from,
     seeds,
     workers,
-    twiceEvery: values.twice ? 1 : 20,
+    twiceEvery: twice ? 1 : 20,
     progress: (done) => {
       if (Date.now() - told < PROGRESS_MS) return;
       told = Date.now();
@@ -59,6 +85,7 @@ if (values.verbose) {
   }
 }
 
-function wholeNumber(text: string): number | undefined {
-  return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+function wholeNumber(name: string, text: string, least: number): number {
+  if (/^\d{1,15}$/.test(text) && Number(text) >= least) return Number(text);
+  throw new Error(`Cannot use --${name} ${text}: a whole number from ${least} on was wanted`);
 }
