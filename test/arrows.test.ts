@@ -7,22 +7,28 @@ import { fileURLToPath } from "node:url";
 
 const SRC = fileURLToPath(new URL("../src", import.meta.url));
 
-/** Which rooms a room may use directly; what these may use, it may use too. */
+/** Which rooms, or files, a room may use directly; what these may use, it may use too. The parts of nbd are rooms, too. */
 const ARROWS: Record<string, readonly string[]> = {
   block: [],
   shadow: ["block"],
   supervisor: ["shadow"],
-  nbd: ["shadow"],
+  "nbd/wire": ["block"],
+  "nbd/tls": ["nbd/uri.ts", "block"],
+  "nbd/client": ["nbd/wire", "nbd/tls"],
+  "nbd/server": ["nbd/wire", "nbd/tls", "shadow"],
+  "nbd/fuzz": ["nbd/client", "nbd/server"],
+  // The client's front door, and what URIs mean.
+  nbd: ["nbd/client"],
   os: ["block"],
-  link: ["os", "nbd", "shadow"],
-  drivers: ["block", "os", "nbd"],
-  layers: ["block", "os", "nbd"],
+  link: ["os", "nbd/client", "shadow"],
+  drivers: ["block", "os", "nbd/client"],
+  layers: ["block", "os", "nbd/client"],
   host: ["link", "drivers", "layers", "os"],
-  front: ["nbd", "supervisor", "link"],
+  front: ["nbd/server", "supervisor", "link"],
   cli: ["front"],
   // src/index.ts, what the package exports.
   ".": ["front"],
-  sim: ["nbd", "supervisor", "link/arena.ts"],
+  sim: ["nbd/server", "supervisor", "link/arena.ts"],
 };
 
 /** Rooms where everything comes in by method call and goes out through a port. */
@@ -58,15 +64,20 @@ test("imports follow the arrows between the rooms", () => {
   assert.deepEqual(wrong, []);
 });
 
-test("nothing uses the simulator", () => {
-  const wrong = files.filter(
-    (file) => file.room !== "sim" && targetsOf(file).some((target) => roomOf(target) === "sim"),
-  );
-  assert.deepEqual(
-    wrong.map((file) => file.path),
-    [],
-  );
-});
+for (const [what, room] of [
+  ["the simulator", "sim"],
+  ["the fuzzer", "nbd/fuzz"],
+] as const) {
+  test(`nothing uses ${what}`, () => {
+    const wrong = files.filter(
+      (file) => file.room !== room && targetsOf(file).some((target) => roomOf(target) === room),
+    );
+    assert.deepEqual(
+      wrong.map((file) => file.path),
+      [],
+    );
+  });
+}
 
 test("foreign functions are called in one room only", () => {
   const wrong = files.filter((file) => file.room !== "os" && file.imports.includes("koffi"));
@@ -102,7 +113,7 @@ function sessionCore(): Set<string> {
   const core = new Set<string>();
   const add = (path: string): void => {
     const file = product.find((other) => other.path === path);
-    if (file === undefined || file.room !== "nbd" || core.has(path)) return;
+    if (file === undefined || !path.startsWith("nbd/") || core.has(path)) return;
     core.add(path);
     for (const target of targetsOf(file)) add(target);
   };
@@ -138,7 +149,10 @@ function withoutComments(source: string): string {
 }
 
 function roomOf(path: string): string {
-  return path.includes("/") ? (path.split("/")[0] ?? ".") : ".";
+  const [room = ".", part, file] = path.split("/");
+  if (part === undefined) return ".";
+  const inner = `${room}/${part}`;
+  return file !== undefined && inner in ARROWS ? inner : room;
 }
 
 /** Tests and what only they use may reach across. The build leaves out the same. */

@@ -179,6 +179,23 @@ devices:
     client.destroy();
   }));
 
+test("a front that drains lets nobody new in", () =>
+  inScene(async (scene) => {
+    const front = await serve(scene, scene.write("stuck.ts", STUCK));
+    const client = await NbdClient.connect(front.uri);
+    await client.write(0, data(5));
+    const ended = front.end("SIGTERM");
+    await assert.rejects(async () => {
+      for (;;) await client.read(0, 512);
+    });
+    await assert.rejects(NbdClient.connect(front.uri), { code: "cannot-connect" });
+    // It is still there, and waits for its driver's flush.
+    assert.equal((await front.device()).state, "stopping");
+    await front.end("SIGTERM");
+    assert.equal((await ended).code, 1);
+    client.destroy();
+  }));
+
 test("the second signal ends a front at once", () =>
   inScene(async (scene) => {
     const front = await serve(scene, scene.write("stuck.ts", STUCK));

@@ -1,8 +1,10 @@
 /** The processes of foreign servers: which they are, and that none of them stays behind. */
 import { strict as assert } from "node:assert";
-import { readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { NbdClient } from "../src/nbd/index.ts";
+import { processesOf } from "./leftovers.ts";
 import { peer } from "./peers.ts";
 import { isRunning } from "./processes.ts";
 import { type Ended, inScene, type Scene, SKINK } from "./scene.ts";
@@ -93,6 +95,24 @@ test("when the front is killed its guardian takes all processes and the sockets 
   }),
 );
 
+for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+  test(`a guardian that ends by ${signal} has a successor with the next server`, needsNbdkit, () =>
+    inScene(async (scene) => {
+      const front = await serveWithChildren(scene);
+      const guardian = guardianIn(scene);
+      process.kill(guardian, signal);
+      await until("the guardian to end", GONE_TIMEOUT_MS, () => (isRunning(guardian) ? undefined : true));
+      for (const name of readdirSync(scene.path("tmp"))) rmSync(join(scene.path("tmp"), name), { recursive: true });
+      await front.killDriver();
+      assert.notEqual(guardianIn(scene), guardian);
+      await childrenIn(scene);
+      await front.end("SIGKILL");
+      for (const name of ["control", "nbd"]) rmSync(scene.path(name), { force: true });
+      assert.deepEqual(await scene.leftovers(GONE_TIMEOUT_MS), []);
+    }),
+  );
+}
+
 test("a Skink that serves another one takes along what that has started", needsNbdkit, () =>
   inScene(async (scene) => {
     newDisk(scene);
@@ -169,7 +189,7 @@ const HOPELESS: readonly [what: string, command: string, message: RegExp][] = [
   [
     "listens and speaks no NBD",
     `${process.execPath} -e '${NO_NBD}' {socket}`,
-    /its greeting is not that of an NBD server/,
+    /its greeting is not that of a newstyle NBD server/,
   ],
   [
     "serves another export",
@@ -207,6 +227,12 @@ async function serveWithChildren(scene: Scene): Promise<Front> {
 /** The processes beside the server, when they are there. */
 async function childrenIn(scene: Scene): Promise<number[]> {
   return await Promise.all(CHILDREN.map((command) => pidOf(scene, command)));
+}
+
+function guardianIn(scene: Scene): number {
+  const guardian = processesOf(scene.folder).find(({ command }) => command.includes("skink-guardian"));
+  assert.ok(guardian !== undefined, "there is no guardian");
+  return guardian.pid;
 }
 
 /** The process of the scene with that text in its command, when it is there. */

@@ -34,6 +34,25 @@ test("a server is reached over TCP", needsNbdkit, () =>
   }),
 );
 
+test("a server is reached with TLS, and again after its death", { skip: peer("nbdkit", "psktool") }, () =>
+  inScene(async (scene) => {
+    const keys = scene.path("keys.psk");
+    await scene.need("psktool", ["-u", "alice", "-p", keys]);
+    const tls = ["--tls=require", `--tls-psk=${keys}`];
+    const server = new RemoteServer(scene, ["nbdkit", "-f", ...tls, "file", newDisk(scene)]);
+    await server.start();
+    const front = await serve(scene, `nbds+unix://alice@/?socket=${server.socket}&tls-psk-file=${keys}&settle=1ms`);
+    const client = await clientOf(scene, front);
+    await client.write(0, new Uint8Array(65536).fill(6));
+    await server.kill();
+    await server.start();
+    assert.equal((await client.read(0, 65536))[65535], 6);
+    assert.equal((await front.device()).restarts, 1);
+    await client.close();
+    await front.stop();
+  }),
+);
+
 test("a remote server that isn't there at the start is an error at once", () =>
   inScene(async (scene) => {
     const spec = `nbd+unix:///?socket=${scene.path("nowhere")}`;

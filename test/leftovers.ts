@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
+import { isRunning } from "./processes.ts";
 
 /** A process, by what /proc says of it. */
 export interface FoundProcess {
@@ -13,8 +14,8 @@ export function processesOf(folder: string): FoundProcess[] {
   for (const name of readdirSync("/proc")) {
     const pid = Number(name);
     if (!Number.isInteger(pid) || pid === process.pid) continue;
-    const { environ, command, state } = lookAt(name);
-    if (state === "Z" || state === "X") continue;
+    if (!isRunning(pid)) continue;
+    const { environ, command } = lookAt(name);
     if (environ.includes(folder) || command.includes(folder) || isInside(folder, workingFolder(name))) {
       found.push({ pid, command });
     }
@@ -48,13 +49,10 @@ export function loopDevicesOn(folder: string): string[] {
     .map((name) => `/dev/${name}`);
 }
 
-function lookAt(pid: string): { environ: string; command: string; state: string } {
-  const stat = textOf(`/proc/${pid}/stat`);
+function lookAt(pid: string): { environ: string; command: string } {
   return {
     environ: textOf(`/proc/${pid}/environ`),
     command: textOf(`/proc/${pid}/cmdline`).replaceAll("\0", " ").trim(),
-    // A process that has just gone has no text at all.
-    state: stat.slice(stat.lastIndexOf(")") + 2)[0] ?? "X",
   };
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { blockSize, deviceSize, durationUs, flag, optional, optionsFor, required, text } from "../block/options.ts";
+import { blockSize, deviceSize, durationUs, flag, optional, optionsFor, required, text } from "./options.ts";
 
 const options = optionsFor("trial", {
   size: required(deviceSize),

@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { SkinkError } from "../block/errors.ts";
-import { NbdClient } from "../nbd/index.ts";
+import { NbdClient } from "../nbd/client/client.ts";
 import { MAX_CONNECTIONS } from "../nbd/server/server.ts";
-import { formatUri, parseUri, type Target } from "../nbd/uri.ts";
+import { parseUri, type Target } from "../nbd/uri.ts";
 import { ask, type ControlOptions, withControl } from "./control.ts";
 import { checkDeviceName, needAttachedDevice, needFreeDevice, needUnusedDevice } from "./kernel-nbd.ts";
 import { type Attachment, attachArguments, detachArguments, runNbdClient } from "./nbd-client.ts";
@@ -88,7 +88,7 @@ function withCertificates(target: Target, folder: string | undefined): Target {
 
 /** What the server says of the export to a client that goes again at once. */
 async function lookAt(target: Target): Promise<Pick<Attachment, "minimumBlockSize" | "canMultiConn">> {
-  const client = await NbdClient.connect(formatUri(target));
+  const client = await NbdClient.connect(target);
   const { minimumBlockSize, canMultiConn } = client;
   await client.close();
   return { minimumBlockSize, canMultiConn };

@@ -161,7 +161,8 @@ export class Front {
   }
 
   async #stop(): Promise<StopOutcome> {
-    // Devices refuse what is new while clients still get what is old; then the connections have nothing left to wait for.
+    // Nobody new comes while clients still get what is old; then the connections have nothing left to wait for.
+    this.#server.shutdown();
     const stops = await Promise.all(this.#devices.map((device) => device.stop()));
     const clean = stops.every((stop) => stop.clean);
     await this.#server.close(clean ? undefined : UNCLEAN_DRAIN_MS);

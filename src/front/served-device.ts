@@ -1,14 +1,12 @@
 import { SkinkError } from "../block/errors.ts";
-import { InlineIncarnations } from "../link/inline.ts";
-import { NbdIncarnations } from "../link/nbd/nbd.ts";
-import { ProcessIncarnations } from "../link/process.ts";
-import { type ArenaLimits, createHeapArenas, createSharedArenas } from "../link/shared-arenas.ts";
+import type { ArenaLimits } from "../link/shared-arenas.ts";
 import { Device } from "../shadow/device.ts";
 import type { DeviceLimits } from "../shadow/limits.ts";
 import type { BlockDevice, IncarnationEvents, Log } from "../shadow/ports.ts";
 import type { Policy } from "../supervisor/policy.ts";
 import { type StopOutcome, Supervisor } from "../supervisor/supervisor.ts";
 import { firstEpoch, realClock, realRandom } from "./clock.ts";
+import { type DriverRuns, driverRuns } from "./driver-runs.ts";
 import type { DeviceSpec } from "./spec.ts";
 import type { DeviceStatus } from "./status.ts";
 
@@ -50,10 +48,9 @@ export class ServedDevice {
   readonly device: Device;
   readonly #config: DeviceConfig;
   readonly #supervisor: Supervisor;
-  readonly #incarnations: ProcessIncarnations | InlineIncarnations | NbdIncarnations;
+  readonly #runs: DriverRuns;
   readonly #stopped: Promise<StopOutcome>;
   readonly #started: Promise<void>;
-  readonly #freeMemory: () => void;
   /** Who waits for the end of a planned restart. */
   #restarting: PromiseWithResolvers<void> | undefined;
   /** The newest incarnation before that. */
@@ -77,38 +74,22 @@ export class ServedDevice {
     const events = this.#eventsFor(() => this.#supervisor);
     const output = (line: string): void => log.info(`${config.name}: driver: ${line}`);
     const limits = { ...DEFAULT_MEMORY, ...config.limits };
-    const { kind, source } = config.spec;
+    this.#runs = driverRuns(config, limits, events, output);
     let live = false;
     // Why it could not start is said once, by whoever started it.
     const coreLog: Log = { ...log, warn: (message) => live && log.warn(message) };
+    const { writes, reads } = this.#runs.memory;
     const ports = {
       name: config.name,
       clock: realClock,
       random: realRandom,
       log: coreLog,
+      writes,
+      reads,
       shortOfReads: () => clients.unpinAll(),
       cutOffIdleWriters: () => clients.cutOffIdleWriters(this.device),
     };
-    const retains = { retains: config.retains ?? true };
-    if (source.type !== "module") {
-      const memory = createHeapArenas(limits);
-      const wantsWrites = config.readOnly !== true;
-      this.#freeMemory = () => {};
-      this.#incarnations = new NbdIncarnations({ source, wantsWrites, memory, events, output });
-      this.device = new Device({ ...ports, ...memory }, limits, retains);
-    } else if (config.link === "inline") {
-      const memory = createHeapArenas(limits);
-      const driver = { ...source, name: kind };
-      this.#freeMemory = () => {};
-      this.#incarnations = new InlineIncarnations({ driver, memory, events, output });
-      this.device = new Device({ ...ports, ...memory }, limits, retains);
-    } else {
-      const memory = createSharedArenas(limits);
-      const driver = { ...source, name: kind };
-      this.#freeMemory = () => memory.close();
-      this.#incarnations = new ProcessIncarnations({ driver, memory, events, output });
-      this.device = new Device({ ...ports, ...memory }, limits, retains);
-    }
+    this.device = new Device(ports, limits, { retains: config.retains ?? true });
     const observer = {
       live: () => {
         live = true;
@@ -125,7 +106,8 @@ export class ServedDevice {
         stopped.resolve(outcome);
       },
     };
-    const { device, incarnations } = { device: this.device, incarnations: this.#incarnations };
+    const { device } = this;
+    const { incarnations } = this.#runs;
     this.#supervisor = new Supervisor(
       { device, incarnations, clock: realClock, log: coreLog, observer },
       config.policy,
@@ -147,13 +129,13 @@ export class ServedDevice {
 
   /** Kills the driver where it stands; its end is not waited for. */
   abandon(): void {
-    this.#incarnations.kill(this.#supervisor.epoch);
+    this.#runs.incarnations.kill(this.#supervisor.epoch);
   }
 
   /** Gives back the memory. Only once nothing refers to a payload any more: no client, no living incarnation. */
   dispose(): void {
-    this.#incarnations.dispose();
-    this.#freeMemory();
+    this.#runs.incarnations.dispose();
+    this.#runs.freeMemory();
   }
 
   kill(): void {
@@ -183,7 +165,7 @@ export class ServedDevice {
       state,
       ...(reason === undefined ? {} : { reason }),
       epoch,
-      driver: { kind: this.#config.spec.kind, pid: this.#incarnations.pid(epoch) ?? null },
+      driver: { kind: this.#config.spec.kind, pid: this.#runs.incarnations.pid(epoch) ?? null },
       restarts,
       shadow: device.shadow,
       recoveries,

@@ -46,7 +46,7 @@ for (const [what, make, message] of [
   ["an unknown option", () => serverSpecOf({ uri: "nbd://h/", conections: "2" }), /was connections meant\?/],
   ["too many connections", () => parseServerSpec("nbd://h/?connections=17"), /"17", a number from 1 to 16 was wanted/],
   ["a time that is none", () => parseServerSpec("nbd://h/?settle=soon"), /option settle: /],
-  ["an option twice", () => parseServerSpec("nbd://h/?exclusive&exclusive"), /exclusive is given twice/],
+  ["an option twice", () => parseServerSpec("nbd://h/?exclusive&exclusive"), /it has exclusive twice/],
   ["no command", () => commandSpecOf({}, "/"), /option command: it is missing/],
   ["no socket", () => commandSpecOf({ command: "nbdkit" }, "/"), /^Cannot start "nbdkit": it has no \{socket\}/],
   [

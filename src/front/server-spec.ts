@@ -1,8 +1,13 @@
 import { SkinkError } from "../block/errors.ts";
 import { durationUs, flag, optional, optionsFor, required, text, wholeNumber } from "../block/options.ts";
-import { type CommandSource, DEFAULT_CONNECTIONS, MAX_CONNECTIONS, type RemoteSource } from "../link/nbd/nbd.ts";
-import { SOCKET_PLACE } from "../link/nbd/spawned-server.ts";
-import { parseUri } from "../nbd/uri.ts";
+import {
+  type CommandSource,
+  DEFAULT_CONNECTIONS,
+  MAX_CONNECTIONS,
+  type RemoteSource,
+  SOCKET_PLACE,
+} from "../link/nbd/source.ts";
+import { parseUri, type Target } from "../nbd/uri.ts";
 
 /** A server whose connection broke in the network doesn't know of it yet, and goes on with what it has read. */
 const DEFAULT_TCP_SETTLE_US = 1_000_000;
@@ -28,14 +33,14 @@ type Waits = ReturnType<typeof ofUri.parse>;
  * Throws `bad-uri` or `bad-option`.
  */
 export function parseServerSpec(spec: string): RemoteSource {
-  const { uri, own } = takeOptions(spec);
-  return remote(uri, ofUri.parse(own));
+  const { extra = {}, ...target } = parseUri(spec, Object.keys(waits));
+  return remote(target, ofUri.parse({ ...extra }));
 }
 
 /** The long form. */
 export function serverSpecOf(options: Readonly<Record<string, string>>): RemoteSource {
   const { uri, ...own } = ofServer.parse({ ...options });
-  return remote(uri, own);
+  return remote(parseUri(uri), own);
 }
 
 /** A device on a server that is started by a command: everything after `exec:`, as it stands. Throws `bad-option`. */
@@ -56,8 +61,7 @@ export function commandName(command: string): string {
   return word.slice(word.lastIndexOf("/") + 1);
 }
 
-function remote(uri: string, { connections: count, settle, exclusive }: Waits): RemoteSource {
-  const target = parseUri(uri);
+function remote(target: Target, { connections: count, settle, exclusive }: Waits): RemoteSource {
   // On this machine a connection lasts as long as its server: what it hasn't answered is waited for.
   const settleUs = settle ?? ("path" in target.address ? undefined : DEFAULT_TCP_SETTLE_US);
   return {
@@ -67,18 +71,4 @@ function remote(uri: string, { connections: count, settle, exclusive }: Waits): 
     connections: exclusive ? 1 : count,
     settleMs: exclusive ? 0 : settleUs === undefined ? undefined : Math.ceil(settleUs / 1000),
   };
-}
-
-/** Takes the parameters that are ours out of a URI's query. */
-function takeOptions(spec: string): { uri: string; own: Record<string, string> } {
-  const [, body, query] = /^([^?]*)(?:\?(.*))?$/s.exec(spec) as unknown as [string, string, string | undefined];
-  const own: Record<string, string> = {};
-  const rest = (query ?? "").split("&").filter((part) => {
-    const [key = "", ...value] = part.split("=");
-    if (!Object.hasOwn(waits, key)) return part !== "";
-    if (Object.hasOwn(own, key)) throw new SkinkError("bad-option", `Cannot use ${spec}: ${key} is given twice`);
-    own[key] = value.join("=");
-    return false;
-  });
-  return { uri: rest.length === 0 ? body : `${body}?${rest.join("&")}`, own };
 }

@@ -65,7 +65,7 @@ test("what can't be served is said in one line, with the mend", () => {
     ["nbd+unix:///x", /it names no socket/],
     ["nbd://", /it names no host/],
     ["nbd://host/?connections=0", /option connections: it is "0", a number from 1 to 16 was wanted/],
-    ["nbd://host/?settle=1&settle=2", /settle is given twice/],
+    ["nbd://host/?settle=1&settle=2", /it has settle twice/],
     ["nbd://host/?settle=soon", /a time such as/],
     ["exec:nbdkit -f file disk.img", /it has no \{socket\}/],
     ["exec:", /option command: it is missing/],

@@ -3,7 +3,7 @@ import { basename, extname, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { SkinkError } from "../block/errors.ts";
 import { nearest } from "../block/nearest.ts";
-import type { CommandSource, RemoteSource } from "../link/nbd/nbd.ts";
+import type { CommandSource, RemoteSource } from "../link/nbd/source.ts";
 import { commandName, commandSpecOf, parseServerSpec, serverSpecOf } from "./server-spec.ts";
 
 /** What a device is made of. */
@@ -39,8 +39,8 @@ const SERVERS = ["nbd", "exec"];
  *   memory:256M   null:1G?latency=5ms   file:disk.img?size=10G   ./my-driver.ts?key=value   file:///srv/driver.mjs
  *   nbd://host/disk   nbd+unix:///disk?socket=/run/x.sock   exec:nbdkit -f -U {socket} file disk.img
  *
- * A command is taken as it stands. Of all others: what stands before the "?" and the values are percent-decoded. Relative paths start at the folder `base`.
- * Throws `bad-spec`; whether the options make sense is for the driver to say.
+ * A command is taken as it stands. Of all others: what stands before the "?" and the values are percent-decoded. Relative
+ * paths start at the folder `base`. Throws `bad-spec`; whether the options make sense is for the driver to say.
  */
 export function parseSpec(text: string, base: string = process.cwd()): DeviceSpec {
   const server = /^(nbds?(?:\+\w+)?|exec):(.*)$/is.exec(text);

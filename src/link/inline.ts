@@ -72,6 +72,7 @@ interface Submission {
 class InlineIncarnation implements Link {
   readonly epoch: number;
   readonly depth: number;
+  readonly maxEffect = Number.MAX_SAFE_INTEGER;
   readonly #options: InlineIncarnationsOptions;
   readonly #kept: Map<string, KeptMemory>;
   readonly #exited: (how: string) => void;

@@ -9,6 +9,7 @@ const SPIN_DEPTH = 16;
 export class ProcessLink implements Link {
   readonly epoch: number;
   readonly depth: number;
+  readonly maxEffect = Number.MAX_SAFE_INTEGER;
   readonly #wakeHost: () => void;
   readonly #events: IncarnationEvents;
   readonly #spin: Spin;

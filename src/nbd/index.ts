@@ -8,7 +8,6 @@ export { NBD_ERROR_CODES, type NbdErrorCode, NbdRequestError } from "./client/er
 export type { MetaExtent } from "./client/exchange.ts";
 export type { ExportInfo } from "./client/export-info.ts";
 export type { PlacedExtent } from "./client/extent-walk.ts";
-export type { ReplyStyle } from "./client/haggle.ts";
 export type {
   NbdClientOptions,
   NbdConnectOptions,
@@ -21,3 +20,4 @@ export type {
 export type { Reconnection, ReconnectOptions } from "./client/reconnector.ts";
 export type { SparseRun } from "./client/sparse.ts";
 export { type Address, formatUri, parseUri, type Target, type TlsParameters } from "./uri.ts";
+export type { ReplyStyle } from "./wire/protocol.ts";

@@ -332,6 +332,25 @@ test("a large request is executed in parts and acknowledged as one", () => {
   assert.equal(bench.device.shadow.pieces, 1);
 });
 
+test("a zero or trim that is longer than the link takes is executed in parts and acknowledged as one", () => {
+  const bench = new Bench();
+  bench.link.maxEffect = 4 * SECTOR;
+  for (const kind of ["zero", "trim"] as const) {
+    const request = bench.send(kind, 1, 10);
+    const parts = bench.link.pending.map(({ offset, length }) => [offset / SECTOR, length / SECTOR]);
+    assert.deepEqual(parts, [
+      [1, 4],
+      [5, 4],
+      [9, 2],
+    ]);
+    for (const [sector = 0] of parts) {
+      assert.equal(bench.replies.get(request), undefined);
+      bench.link.complete(kind, sector * SECTOR);
+    }
+    assert.equal(bench.replies.get(request), 0);
+  }
+});
+
 test("a part that fails fails the request, once the others are back", () => {
   const bench = new Bench();
   const write = bench.send("write", 0, (2 << 20) / SECTOR);
@@ -558,6 +577,44 @@ test("nor is a block that a refused write may have changed", () => {
   assert.deepEqual(bench.restart().summary, []);
 });
 
+test("a durable block that was written again may hold the old or the new, and nothing else", () => {
+  for (const [durable, since, mismatches] of [
+    [3, 4, 1],
+    [0, 4, 0],
+    [3, 0, 0],
+  ] as const) {
+    const bench = new Bench();
+    bench.done("write", 0, 1, { fill: durable });
+    bench.done("flush");
+    bench.done("write", 0, 1, { fill: since });
+    const link = bench.restart();
+    assert.deepEqual(link.summary, ["read 0"], "it is read back before anything is replayed");
+    // What is read here are zeroes.
+    link.complete("read");
+    assert.equal(bench.mismatches.length, mismatches, `${durable} is durable, ${since} was written since`);
+  }
+});
+
+test("a durable block that was written again and flushed holds the new alone", () => {
+  const bench = new Bench();
+  bench.done("write", 0, 1, { fill: 0 });
+  bench.done("flush");
+  bench.done("write", 0, 1, { fill: 4 });
+  bench.done("flush");
+  const link = bench.restart();
+  assert.deepEqual(link.summary, ["read 0"]);
+  link.complete("read");
+  assert.equal(bench.mismatches.length, 1);
+});
+
+test("what a trim leaves of a durable block says nothing", () => {
+  const bench = new Bench();
+  bench.done("write", 0, 1, { fill: 3 });
+  bench.done("flush");
+  bench.done("trim", 0);
+  assert.deepEqual(bench.restart().summary, ["trim 0"]);
+});
+
 test("a block that only FUA writes made durable is known again, too", () => {
   for (const fua of [true, false]) {
     const bench = new Bench({ geometry: { fua } });
@@ -676,6 +733,22 @@ test("a request of very many parts does not hold up the others", () => {
   assert.equal(bench.replies.get(zero), 0);
 });
 
+test("P6: a flush, and a FUA write that needs one, don't wait for the end of all that the driver has to do", () => {
+  const bench = new Bench({ geometry: { zero: false } });
+  const sectors = bench.geometry.size / 2 / SECTOR;
+  const zero = bench.send("zero", 0, sectors);
+  const fua = bench.send("write", sectors, 1, { fua: true });
+  const flush = bench.send("flush");
+  bench.link.complete("write");
+  bench.link.complete("flush");
+  assert.equal(bench.replies.get(flush), 0);
+  bench.link.complete("write");
+  bench.link.complete("write", sectors * SECTOR);
+  bench.link.complete("flush");
+  assert.equal(bench.replies.get(fua), 0);
+  assert.equal(bench.replies.get(zero), undefined);
+});
+
 test("quiesce ends a request of many parts that has begun, and begins none", () => {
   const bench = new Bench();
   const long = bench.send("read", 0, (32 << 20) / SECTOR);
@@ -697,4 +770,12 @@ test("P6: a small request does not wait behind large ones that find no memory", 
   const alike = bench.request("read", 0, (2 << 20) / SECTOR);
   assert.equal(bench.device.admit(alike), "wait", "nobody overtakes those who wait for the same memory");
   bench.send("read", 8, 8);
+});
+
+test("a store that is not written to may lose what only writers could use", () => {
+  const bench = new Bench({ geometry: { readOnly: true, fua: true } });
+  bench.device.detach();
+  bench.device.reaped();
+  bench.attach({ geometry: { ...bench.geometry, fua: false, trim: false, zero: false } });
+  assert.deepEqual(bench.mismatches, []);
 });

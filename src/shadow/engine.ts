@@ -126,7 +126,7 @@ export class Engine {
   add(request: Request): void {
     const operation = Operation.forRequest(request, ++this.#arrivals);
     if (request.kind === "flush") return this.#flusher.add(operation);
-    if (operation.writer) this.#check?.forget(request.offset, request.length);
+    if (operation.writer) this.#check?.changes(request);
     if (this.#running) this.#schedule.add(operation);
     else this.#schedule.park(operation);
   }
@@ -261,7 +261,7 @@ export class Engine {
     this.#pumping = true;
     for (;;) {
       const submissions = this.#submissions;
-      if (submissions === undefined || submissions.full || this.#closing) break;
+      if (submissions === undefined || this.#closing || !submissions.hasRoomFor(this.#flushIsNext ? 2 : 1)) break;
       const operation = this.#schedule.next(this.#quiesced === undefined);
       if (operation === undefined) break;
       if (!operation.issued) operation.begin(this.#shadow.generation, this.geometry);
@@ -271,6 +271,11 @@ export class Engine {
     }
     this.#pumping = false;
     this.#submitFlush();
+  }
+
+  /** A flush could be submitted: the last place is kept for it, or whoever always has more to do would keep it waiting. */
+  get #flushIsNext(): boolean {
+    return this.#flusher.wanted && this.#schedule.replays === 0;
   }
 
   // ── Completions ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -311,9 +316,10 @@ export class Engine {
     if (operation.kind === "zero" && errno === ERRNO.ENOTSUP && !operation.writesZeroes && !request.fast) {
       return this.#writeZeroes(operation);
     }
+    // A part of it may have had its effect.
+    this.#shadow.contest(request.offset, request.length);
     if (request.kind === "zero" && request.fast && errno === ERRNO.ENOTSUP) return this.#finish(operation, errno);
     this.counters.refusedWrites++;
-    this.#shadow.contest(request.offset, request.length);
     if (request.fua) this.#syncFailed();
     this.#finish(operation, errno);
   }
@@ -339,9 +345,9 @@ export class Engine {
 
   /** A range that a piece, or `writer`, has written is durable: a block of it may serve to know the store by. */
   #durable(offset: number, length: number, payload: Payload | undefined, position: number, writer?: Operation): void {
-    if (payload === undefined || this.#check?.wantsBlock !== true) return;
+    if (payload === undefined || this.#check?.wants(offset, length) !== true) return;
     // What another writer may have changed says nothing about the store.
-    if (!this.#schedule.hasWriter(offset, length, writer)) this.#check.remember(offset, payload, position);
+    if (!this.#schedule.hasWriter(offset, length, writer)) this.#check.durable(offset, length, payload, position);
   }
 
   #replayed(replay: Operation): void {
@@ -378,8 +384,8 @@ export class Engine {
 
   #submitFlush(): void {
     const submissions = this.#submissions;
-    if (submissions === undefined || !this.#running || this.#closing || !this.#flusher.wanted) return;
-    if (this.#schedule.replays > 0 || submissions.full) return;
+    if (submissions === undefined || !this.#running || this.#closing || !this.#flushIsNext) return;
+    if (!submissions.hasRoomFor(1)) return;
     if (this.#shadow.refused > 0 && !this.#refusedRetried) {
       this.#refusedRetried = true;
       this.#retryRefused();

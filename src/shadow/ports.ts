@@ -67,6 +67,8 @@ export interface Link {
   readonly epoch: number;
   /** How many submissions may be outstanding. The device never exceeds it. */
   readonly depth: number;
+  /** Bytes that one zero or trim may concern, in whole blocks; a longer one is submitted in parts. */
+  readonly maxEffect: number;
   /**
    * `tag`: 32-bit, unsigned, echoed by the completion. `offset`, `length`: bytes on the device. `address`: where the
    * data is: for a write in the arena of writes, for a read and a list of extents in the arena of reads, else 0.

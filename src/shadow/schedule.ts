@@ -1,5 +1,5 @@
+import { Fifo } from "../block/fifo.ts";
 import { overlaps } from "../block/geometry.ts";
-import { Fifo } from "./fifo.ts";
 import { Operation } from "./operation.ts";
 import type { Piece } from "./piece-map.ts";
 import type { Shadow } from "./shadow.ts";

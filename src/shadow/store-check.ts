@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { crc32 } from "node:zlib";
 import { type Memory, type Payload, slotBytes } from "../block/memory.ts";
+import type { Request } from "../block/request.ts";
 import { Operation } from "./operation.ts";
 import type { DriverInfo, Random } from "./ports.ts";
 import type { Submissions } from "./submissions.ts";
@@ -9,10 +10,13 @@ import type { Submissions } from "./submissions.ts";
 export const SAMPLED_BLOCKS = 16;
 /** Once that many are, one durable block in so many takes the place of another. */
 const BLOCKS_PER_SAMPLE = 64;
+/** How many contents a block may have before it is not remembered any more. */
+const MAX_CONTENTS = 8;
 
 interface SampledBlock {
   readonly offset: number;
-  readonly digest: number;
+  /** Digests of what the store may hold there: what was durable last, and what was written since. */
+  contents: number[];
 }
 
 /**
@@ -26,6 +30,7 @@ export class StoreCheck {
   #blocks: SampledBlock[] = [];
   /** Where the blocks are read to; taken once, so that no check is left out for want of memory. */
   readonly #payload: Payload;
+  readonly #zeroes: number;
   #pending: { check: Operation; block: SampledBlock; position: number }[] = [];
 
   constructor(blockSize: number, memory: Memory, random: Random) {
@@ -34,28 +39,52 @@ export class StoreCheck {
     const payload = memory.allocate(SAMPLED_BLOCKS * blockSize);
     assert(payload !== undefined, "there is no memory for checking the store");
     this.#payload = payload;
+    this.#zeroes = crc32(new Uint8Array(blockSize));
   }
 
-  /** Whether the next block that has become durable should be remembered: all at first, then one in a few. */
-  get wantsBlock(): boolean {
-    return this.#blocks.length < SAMPLED_BLOCKS || this.#random.below(BLOCKS_PER_SAMPLE) === 0;
+  /** Whether a range that has become durable should be told of: all at first, then one in a few, and what is remembered. */
+  wants(offset: number, length: number): boolean {
+    if (this.#blocks.length < SAMPLED_BLOCKS || this.#random.below(BLOCKS_PER_SAMPLE) === 0) return true;
+    for (const block of this.#blocks) if (this.#within(block, offset, length)) return true;
+    return false;
   }
 
-  /** Remembers a durable block: its content begins at `position` of `payload`. Takes the place of a random older one when full. */
-  remember(offset: number, payload: Payload, position: number): void {
-    const block = { offset, digest: crc32(slotBytes(payload, position, this.#blockSize)) };
+  /**
+   * A range is durable: its contents begin at `position` of `payload`. Remembers a block of it, in the place of a random other
+   * one when full; of those that it remembers already, that they hold nothing else.
+   */
+  durable(offset: number, length: number, payload: Payload, position: number): void {
+    const digestAt = (at: number) => crc32(slotBytes(payload, position + at - offset, this.#blockSize));
+    const known = this.#blocks.filter((block) => this.#within(block, offset, length));
+    for (const block of known) block.contents = [digestAt(block.offset)];
+    if (known.length > 0) return;
+    const block = { offset, contents: [digestAt(offset)] };
     if (this.#blocks.length < SAMPLED_BLOCKS) this.#blocks.push(block);
     else this.#blocks[this.#random.below(SAMPLED_BLOCKS)] = block;
   }
 
-  /** The range is about to change: what stood there says nothing any more. */
-  forget(offset: number, length: number): void {
+  /**
+   * A range is about to change. Until it is durable its blocks hold the old or the new; forgetting them would let a store that has
+   * died pass whenever its oldest blocks are those that are written most. What a trim leaves nobody knows.
+   */
+  changes({ kind, offset, length, payload }: Request): void {
     for (let i = this.#blocks.length - 1; i >= 0; i--) {
       const block = this.#blocks[i] as SampledBlock;
-      if (block.offset >= offset + length || block.offset + this.#blockSize <= offset) continue;
-      const last = this.#blocks.pop() as SampledBlock;
-      if (last !== block) this.#blocks[i] = last;
+      if (!this.#within(block, offset, length)) continue;
+      if (kind === "trim" || block.contents.length === MAX_CONTENTS) {
+        const last = this.#blocks.pop() as SampledBlock;
+        if (last !== block) this.#blocks[i] = last;
+      } else if (payload === undefined) {
+        block.contents.push(this.#zeroes);
+      } else {
+        block.contents.push(crc32(slotBytes(payload, block.offset - offset, this.#blockSize)));
+      }
     }
+  }
+
+  /** Ranges are of whole blocks. */
+  #within(block: SampledBlock, offset: number, length: number): boolean {
+    return block.offset >= offset && block.offset < offset + length;
   }
 
   /** Reads the remembered blocks. False if there are none. */
@@ -79,11 +108,13 @@ export class StoreCheck {
     const [done] = this.#pending.splice(index, 1);
     assert(done !== undefined);
     const { block, position } = done;
-    if (operation.errno !== 0 || crc32(slotBytes(this.#payload, position, this.#blockSize)) === block.digest)
-      return undefined;
+    if (operation.errno !== 0) return undefined;
+    if (block.contents.includes(crc32(slotBytes(this.#payload, position, this.#blockSize)))) return undefined;
     return `the block at ${block.offset}, durable before, has other contents`;
   }
 }
+
+const FEATURES = ["readOnly", "fua", "trim", "zero", "extents"] as const;
 
 /** What keeps a new incarnation from being the same device; `undefined` if nothing does. It may have grown. */
 export function differenceOf(before: DriverInfo, now: DriverInfo): string | undefined {
@@ -94,7 +125,9 @@ export function differenceOf(before: DriverInfo, now: DriverInfo): string | unde
   const is = now.geometry;
   if (is.blockSize !== was.blockSize) return `block size is ${is.blockSize}, ${was.blockSize} was wanted`;
   if (is.size < was.size) return `size is ${is.size}, at least ${was.size} was wanted`;
-  for (const feature of ["readOnly", "fua", "trim", "zero", "extents"] as const) {
+  // What writers could use says nothing where there are none.
+  const features = was.readOnly && is.readOnly ? (["extents"] as const) : FEATURES;
+  for (const feature of features) {
     if (is[feature] !== was[feature]) return `feature ${feature} is ${is[feature]}, ${was[feature]} was wanted`;
   }
   return undefined;

@@ -39,8 +39,9 @@ export class Submissions {
     return this.#tags.outstanding;
   }
 
-  get full(): boolean {
-    return this.#tags.full;
+  /** Whether `count` more can be submitted. */
+  hasRoomFor(count: number): boolean {
+    return this.#tags.outstanding + count <= this.#tags.depth;
   }
 
   /** Whether a writer is durable once it has completed, without a flush. */
@@ -65,12 +66,13 @@ export class Submissions {
         if (!this.#geometry.zero) operation.writesZeroes = true;
         return operation.writesZeroes
           ? this.#issueZeroes(operation)
-          : this.#issueWhole(operation, zeroFlags(operation));
-      case "extents":
-        return this.#issueWhole(operation, 0, (operation.payload as Payload).slots[0]?.address);
+          : this.#issueEffect(operation, "zero", zeroFlags(operation));
       case "trim":
+        return this.#issueEffect(operation, "trim", 0);
+      case "extents":
+        return this.#issueWhole(operation, "extents", (operation.payload as Payload).slots[0]?.address);
       case "flush":
-        return this.#issueWhole(operation, 0);
+        return this.#issueWhole(operation, "flush");
       case "cache":
         throw new Error("a cache request is not for the driver");
     }
@@ -139,10 +141,14 @@ export class Submissions {
     operation.position += length;
   }
 
-  #issueWhole(operation: Operation, flags: number, address = 0): void {
-    const { kind } = operation;
-    assert(kind !== "cache");
-    this.#submit(operation, kind, flags, operation.offset, operation.length, address);
+  #issueEffect(operation: Operation, kind: "zero" | "trim", flags: number): void {
+    const length = Math.min(operation.length - operation.position, this.#link.maxEffect);
+    this.#submit(operation, kind, flags, operation.offset + operation.position, length, 0);
+    operation.position += length;
+  }
+
+  #issueWhole(operation: Operation, kind: "extents" | "flush", address = 0): void {
+    this.#submit(operation, kind, 0, operation.offset, operation.length, address);
     operation.position = operation.length;
   }
 

@@ -25,10 +25,6 @@ export class Tags {
     return this.depth - this.#freeCount;
   }
 
-  get full(): boolean {
-    return this.#freeCount === 0;
-  }
-
   /** The tag for a part of `length` bytes. There must be a free one. */
   take(operation: Operation, length: number): number {
     const entry = this.#free[--this.#freeCount] as number;

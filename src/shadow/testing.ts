@@ -123,6 +123,7 @@ export interface Submitted {
 export class ManualLink implements Link {
   readonly epoch: number;
   readonly depth: number;
+  maxEffect = Number.MAX_SAFE_INTEGER;
   /** Submitted and not completed, in order. */
   pending: Submitted[] = [];
   #device: Device;

@@ -76,8 +76,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a flush is submitted while a replay is missing",
     file: ENGINE,
-    find: "if (this.#schedule.replays > 0 || submissions.full) return;",
-    replace: "if (submissions.full) return;",
+    find: "return this.#flusher.wanted && this.#schedule.replays === 0;",
+    replace: "return this.#flusher.wanted;",
   },
   {
     name: "two flushes are in flight",

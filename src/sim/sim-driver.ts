@@ -71,6 +71,7 @@ const LATE_MS = 100;
 export class SimDriver implements Link {
   readonly epoch: number;
   readonly depth: number;
+  readonly maxEffect = Number.MAX_SAFE_INTEGER;
   readonly #ports: SimDriverPorts;
   #state: "opening" | "open" | "dead" | "exited" = "opening";
   #closing = false;

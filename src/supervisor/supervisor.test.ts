@@ -390,6 +390,16 @@ test("a stop does not wait for the end of a delay before a restart", () => {
   }
 });
 
+test("a stop does not wait for a driver to open that nothing is left for", () => {
+  const world = new World();
+  world.open();
+  world.exit();
+  world.supervisor.stop();
+  assert.deepEqual(world.calls, ["start 1", "start 2", "kill 2"]);
+  world.exit();
+  assert.deepEqual(world.outcome, { clean: true, reason: undefined });
+});
+
 test("each recovery is remembered with its reason and its times", () => {
   const world = new World();
   world.open();

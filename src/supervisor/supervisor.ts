@@ -153,6 +153,7 @@ export class Supervisor implements IncarnationEvents {
     this.#ports.device.drain(() => {
       this.#drained = true;
       if (this.#phase.name === "live") this.#close("stopped");
+      else if (this.#phase.name === "opening" && this.#nothingLeft) this.#giveUp("stopped while it was opening");
     });
     // The time that a stop has is too short to wait for the end of a delay.
     if (name === "delay") {

@@ -6,7 +6,7 @@ import { MARK } from "../process-family.ts";
  * until two looks in a row find nothing, since one misses what is just being started. Then it removes the folder ($2).
  */
 const SCRIPT = `
-cat >/dev/null
+read -r nothing
 empty=0
 while [ "$empty" -lt 2 ]; do
   empty=$((empty + 1))
@@ -25,6 +25,7 @@ rm -rf "$2"
  */
 export class Guardian {
   readonly #child: ChildProcess;
+  #watches = true;
 
   /** `mark`: in the environment of all that has to go; `folder`: is removed with it. */
   constructor(mark: string, folder: string) {
@@ -35,9 +36,18 @@ export class Guardian {
       env,
       stdio: ["pipe", "ignore", "ignore"],
     });
-    this.#child.on("error", () => {});
+    for (const end of ["exit", "error"]) {
+      this.#child.on(end, () => {
+        this.#watches = false;
+      });
+    }
     this.#child.stdin?.on("error", () => {});
     this.#child.unref();
+  }
+
+  /** Whether it is there: it may have been killed as well, or could not be started. */
+  get watches(): boolean {
+    return this.#watches;
   }
 
   /** It isn't needed any more. */

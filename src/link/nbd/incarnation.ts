@@ -1,15 +1,15 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { SkinkError } from "../../block/errors.ts";
 import { isWriter } from "../../block/request.ts";
-import type { Agreement } from "../../nbd/client/agreement.ts";
+import { difference } from "../../nbd/client/agreement.ts";
 import { type Established, establish } from "../../nbd/client/establish.ts";
 import { ClientTransmission } from "../../nbd/client/transmission.ts";
 import type { DriverInfo, IncarnationEvents } from "../../shadow/ports.ts";
 import type { Arenas } from "../shared-arenas.ts";
 import { NbdLink } from "./nbd-link.ts";
 import type { Part } from "./part.ts";
-import type { NbdServerEvents, NbdServerRun } from "./server.ts";
 import { deviceOf, featuresOf } from "./server-features.ts";
+import type { LastWriters, NbdServerEvents, NbdServerRun } from "./server-run.ts";
 
 /** How often a server that isn't there yet is looked for. */
 const RETRY_MS = 10;
@@ -64,8 +64,8 @@ export class NbdIncarnation {
   #link: NbdLink | undefined;
   /** The connections that are not over. */
   readonly #connections = new Set<ClientTransmission<Part>>();
-  /** No connection was lost with writers that have no reply: nothing that the server was sent can land late. */
-  #proven = true;
+  /** Unless all are answered, something that the server was sent may land late. */
+  #lastWriters: LastWriters = "answered";
   /** What comes to pass when the last connection is over. */
   #whenAllOver: (() => void) | undefined;
 
@@ -104,11 +104,11 @@ export class NbdIncarnation {
     this.#attempts.abort();
     this.#link?.end();
     const { ours, patienceMs } = this.#server;
-    if (ours) this.#server.kill(true);
+    if (ours) this.#server.kill("answered");
     const timer = patienceMs === undefined ? undefined : setTimeout(() => this.#cut(), patienceMs);
     this.#whenAllOver = () => {
       clearTimeout(timer);
-      if (!ours) this.#server.kill(this.#proven);
+      if (!ours) this.#server.kill(this.#lastWriters);
     };
     if (ours) this.#cut();
     else this.#drain();
@@ -137,7 +137,7 @@ export class NbdIncarnation {
     ]);
     for (const other of others) {
       // Should the export have changed meanwhile, the first connection's word counts.
-      if (isSame(other.agreement, first.agreement)) connections.push(this.#transmit(other, link));
+      if (difference(first.agreement, other.agreement) === undefined) connections.push(this.#transmit(other, link));
       else other.stream.destroy();
     }
     if (this.#state !== "connecting" || this.#serverEnded) return this.#cut();
@@ -181,7 +181,8 @@ export class NbdIncarnation {
       },
       lost: (error, unsettled) => {
         this.#connections.delete(connection);
-        if (unsettled.some(({ operation }) => isWriter(operation))) this.#proven = false;
+        if (unsettled.some(({ operation }) => isWriter(operation)) && this.#lastWriters !== "cutOff")
+          this.#lastWriters = error.code === "bad-server" ? "cutOff" : "left";
         this.#lost(connection.endedByServer ? "the NBD server closed its connection" : error.message);
       },
     });
@@ -246,10 +247,6 @@ export class NbdIncarnation {
     this.#cut();
     this.#owner.exited(epoch, how);
   }
-}
-
-function isSame(one: Agreement, other: Agreement): boolean {
-  return one.size === other.size && one.flags === other.flags;
 }
 
 /** Whether nobody listens there, or whoever does ends at once: a server that starts, or restarts. */

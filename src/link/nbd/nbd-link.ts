@@ -39,6 +39,7 @@ export interface NbdLinkOptions {
 export class NbdLink implements Link {
   readonly epoch: number;
   readonly depth = DEPTH;
+  readonly maxEffect: number;
   readonly #options: NbdLinkOptions;
   readonly #writes: Views;
   readonly #reads: Views;
@@ -55,6 +56,7 @@ export class NbdLink implements Link {
 
   constructor(options: NbdLinkOptions) {
     this.epoch = options.epoch;
+    this.maxEffect = options.features.maxEffect;
     this.#options = options;
     this.#writes = new Views(options.memory.writes.memory);
     this.#reads = new Views(options.memory.reads.memory);
@@ -77,15 +79,17 @@ export class NbdLink implements Link {
       case "write":
         return this.#split(COMMAND.WRITE, fuaFlag(flags), tag, operation, offset, length, address);
       case "trim":
-        return this.#split(COMMAND.TRIM, 0, tag, operation, offset, length, address);
+        return this.#request(this.#part(COMMAND.TRIM, 0, tag, operation, offset, length, address));
       case "zero":
         if ((flags & SUBMIT_FAST) !== 0 && !this.#options.features.fastZero) return this.#refuse(tag);
-        return this.#split(COMMAND.WRITE_ZEROES, zeroFlags(flags), tag, operation, offset, length, address);
+        return this.#request(
+          this.#part(COMMAND.WRITE_ZEROES, zeroFlags(flags), tag, operation, offset, length, address),
+        );
       case "flush":
         return this.#request(this.#part(COMMAND.FLUSH, 0, tag, operation, 0, 0, address));
       case "extents": {
         // Where the server takes no such length, the rest is left open: an answer may end early.
-        const asked = Math.min(length, this.#options.features.maxEffect);
+        const asked = Math.min(length, this.maxEffect);
         const part = this.#part(COMMAND.BLOCK_STATUS, 0, tag, operation, offset, asked, address);
         part.extents = [];
         return this.#request(part);
@@ -129,20 +133,18 @@ export class NbdLink implements Link {
     type: number,
     flags: number,
     tag: number,
-    operation: Operation,
+    operation: "read" | "write",
     offset: number,
     length: number,
     address: number,
   ): void {
-    const { maxPayload, maxEffect } = this.#options.features;
-    const hasData = operation === "read" || operation === "write";
-    const most = hasData ? maxPayload : maxEffect;
+    const most = this.#options.features.maxPayload;
     const split: Split | undefined = length <= most ? undefined : { left: Math.ceil(length / most), errno: 0, length };
     for (let at = 0; at < length; at += most) {
       const count = Math.min(most, length - at);
       const part = this.#part(type, flags, tag, operation, offset + at, count, address);
       if (operation === "read") part.into = this.#reads.at(address + at, count);
-      else if (operation === "write") part.data = this.#writes.at(address + at, count);
+      else part.data = this.#writes.at(address + at, count);
       part.split = split;
       this.#request(part);
     }

@@ -2,43 +2,15 @@ import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Target } from "../../nbd/uri.ts";
 import type { IncarnationEvents, Incarnations } from "../../shadow/ports.ts";
 import { oneLine } from "../opening.ts";
 import type { Arenas } from "../shared-arenas.ts";
 import { Guardian } from "./guardian.ts";
 import { NbdIncarnation, type NbdOrder } from "./incarnation.ts";
 import { RemoteServer } from "./remote-server.ts";
-import type { NbdServerEvents, NbdServerRun } from "./server.ts";
+import type { NbdServerEvents, NbdServerRun } from "./server-run.ts";
+import type { CommandSource, RemoteSource } from "./source.ts";
 import { SpawnedServer } from "./spawned-server.ts";
-
-/** Connections to a server that can flush them all at once. */
-export const DEFAULT_CONNECTIONS = 2;
-export const MAX_CONNECTIONS = 16;
-
-/** A server that somebody else runs. */
-export interface RemoteSource {
-  readonly type: "server";
-  readonly target: Target;
-  readonly connections: number;
-  /**
-   * How long it may still be busy with writes that it hasn't answered, on a connection that is over. If left out, none is
-   * given up for them: they are waited for until they are answered, or the server has closed the connection.
-   */
-  readonly settleMs: number | undefined;
-}
-
-/** A server that we start. */
-export interface CommandSource {
-  readonly type: "command";
-  /** For the shell; `{socket}` stands for the path of the socket. */
-  readonly command: string;
-  /** The folder in which it runs. */
-  readonly folder: string;
-  /** The export; empty for the default one. */
-  readonly name: string;
-  readonly connections: number;
-}
 
 export interface NbdIncarnationsOptions {
   readonly source: RemoteSource | CommandSource;
@@ -121,7 +93,7 @@ export class NbdIncarnations implements Incarnations {
   #serve(epoch: number, source: RemoteSource | CommandSource, events: NbdServerEvents): NbdServerRun {
     if (source.type === "server") return new RemoteServer(source, events);
     this.#sockets ??= mkdtempSync(join(tmpdir(), "skink-servers-"));
-    this.#guardian ??= new Guardian(this.#mark, this.#sockets);
+    if (this.#guardian?.watches !== true) this.#guardian = new Guardian(this.#mark, this.#sockets);
     const { command, folder, name } = source;
     const { output } = this.#options;
     const sockets = this.#sockets;

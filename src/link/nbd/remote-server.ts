@@ -1,9 +1,11 @@
 import type { Target } from "../../nbd/uri.ts";
-import type { RemoteSource } from "./nbd.ts";
-import type { NbdServerEvents, NbdServerRun } from "./server.ts";
+import type { LastWriters, NbdServerEvents, NbdServerRun } from "./server-run.ts";
+import type { RemoteSource } from "./source.ts";
 
 /** How long a server that is given up may take to answer what it has, where that is limited. */
 const DRAIN_TIMEOUT_MS = 1000;
+/** How long one that was cut off is left alone, where nothing else is said: it lives on, with what it had in hand. */
+const CUT_OFF_SETTLE_MS = 1000;
 
 /** A server that somebody else runs: it can't be killed, only left alone. */
 export class RemoteServer implements NbdServerRun {
@@ -11,14 +13,14 @@ export class RemoteServer implements NbdServerRun {
   readonly ours = false;
   readonly pid = undefined;
   readonly patienceMs: number | undefined;
-  readonly #settleMs: number;
+  readonly #settleMs: number | undefined;
   readonly #events: NbdServerEvents;
 
   /** `settleMs`: see {@link RemoteSource}. */
   constructor({ target, settleMs }: RemoteSource, events: NbdServerEvents) {
     this.target = target;
     this.patienceMs = settleMs === undefined ? undefined : DRAIN_TIMEOUT_MS;
-    this.#settleMs = settleMs ?? 0;
+    this.#settleMs = settleMs;
     this.#events = events;
   }
 
@@ -26,8 +28,10 @@ export class RemoteServer implements NbdServerRun {
     setImmediate(() => this.#events.gone("disconnected"));
   }
 
-  kill(proven: boolean): void {
-    if (proven || this.#settleMs === 0) setImmediate(() => this.#events.gone("disconnected"));
-    else setTimeout(() => this.#events.gone(`disconnected, and left alone for ${this.#settleMs} ms`), this.#settleMs);
+  kill(lastWriters: LastWriters): void {
+    const unansweredMs = this.#settleMs ?? (lastWriters === "cutOff" ? CUT_OFF_SETTLE_MS : 0);
+    const waitMs = lastWriters === "answered" ? 0 : unansweredMs;
+    if (waitMs === 0) setImmediate(() => this.#events.gone("disconnected"));
+    else setTimeout(() => this.#events.gone(`disconnected, and left alone for ${waitMs} ms`), waitMs);
   }
 }

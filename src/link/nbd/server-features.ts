@@ -1,12 +1,10 @@
 import { SkinkError } from "../../block/errors.ts";
 import { isBlockSize, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE } from "../../block/geometry.ts";
-import { MAX_PAYLOAD_BYTES, MAX_SLOT_BYTES } from "../../block/memory.ts";
+import { MAX_PAYLOAD_BYTES } from "../../block/memory.ts";
 import type { Agreement } from "../../nbd/client/agreement.ts";
+import { effectLimit, payloadLimit } from "../../nbd/client/split.ts";
 import { FLAG } from "../../nbd/wire/protocol.ts";
 import type { DriverInfo } from "../../shadow/ports.ts";
-
-/** What goes to a server that has no 64-bit lengths, at most: whole blocks of any size, below 2^32. */
-const MAX_SHORT_EFFECT_BYTES = 2 ** 32 - MAX_BLOCK_SIZE;
 
 /** What a link needs to know of a server beside the device that it makes. Bytes. */
 export interface ServerFeatures {
@@ -58,12 +56,11 @@ export function deviceOf(agreement: Agreement, wantsWrites: boolean): DriverInfo
 }
 
 export function featuresOf(agreement: Agreement, blockSize: number): ServerFeatures {
-  const payload = Math.min(agreement.maximumPayload, MAX_SLOT_BYTES);
   return {
     fastZero: (agreement.flags & FLAG.FAST_ZERO) !== 0,
     multiConn: (agreement.flags & FLAG.CAN_MULTI_CONN) !== 0,
-    maxPayload: Math.max(blockSize, payload - (payload % blockSize)),
-    maxEffect: agreement.extended ? Number.MAX_SAFE_INTEGER : MAX_SHORT_EFFECT_BYTES,
+    maxPayload: payloadLimit({ ...agreement, minimumBlockSize: blockSize }),
+    maxEffect: effectLimit(agreement),
   };
 }
 

@@ -5,14 +5,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Target } from "../../nbd/uri.ts";
 import { DriverOutput } from "../output.ts";
 import { familyMark, killFamily, MARK } from "../process-family.ts";
-import type { NbdServerEvents, NbdServerRun } from "./server.ts";
+import type { NbdServerEvents, NbdServerRun } from "./server-run.ts";
+import { SOCKET_PLACE } from "./source.ts";
 
 /** How long a server may take to end once it has been asked to, after its last client has gone. */
 const TERMINATION_GRACE_MS = 5000;
 /** How long output that was printed before the end is waited for. */
 const LAST_WORDS_MS = 100;
-/** What a command names its socket by. */
-export const SOCKET_PLACE = "{socket}";
 
 /** Words at which no program's name begins, though they look like one. */
 const SHELL_BUILTINS = /^(\.|:|alias|cd|command|eval|exec|exit|export|read|readonly|set|trap|ulimit|umask|unset)[ \t]/;
@@ -56,7 +55,8 @@ export class SpawnedServer implements NbdServerRun {
     this.#socketFolder = join(order.sockets, `${order.epoch}`);
     const socket = join(this.#socketFolder, "nbd.sock");
     this.target = { address: { path: socket }, name: order.name };
-    mkdirSync(this.#socketFolder);
+    // A guardian that was ended may have removed the folder around it.
+    mkdirSync(this.#socketFolder, { recursive: true, mode: 0o700 });
     this.#child = spawn("/bin/sh", ["-c", shellLine(order.command.replaceAll(SOCKET_PLACE, socket))], {
       cwd: order.folder,
       // A group of its own, to be killed as a whole.

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { submitted } from "../server/testing.ts";
 import { COMMAND } from "../wire/protocol.ts";
 import { NbdClient } from "./client.ts";
-import { haggleAsServer, KIB, plainAnswers, requestsIn, scripted, served, submitted } from "./testing.ts";
+import { haggleAsServer, KIB, plainAnswers, requestsIn, scripted, served } from "./testing.ts";
 
 test("an aborted request rejects at once, and its late reply is dropped without a trace", async (context) => {
   const place = await served(context);

@@ -1,8 +1,8 @@
 import { MAX_PAYLOAD_BYTES } from "../../block/memory.ts";
 import { decodeInfo } from "../wire/option-replies.ts";
-import { DEFAULT_PREFERRED_BLOCK_BYTES, OPTION_REPLY } from "../wire/protocol.ts";
+import { DEFAULT_PREFERRED_BLOCK_BYTES, OPTION_REPLY, type ReplyStyle } from "../wire/protocol.ts";
 import { badServer } from "./errors.ts";
-import type { OptionReply, ReplyStyle } from "./haggle.ts";
+import type { OptionReply } from "./haggle.ts";
 
 /** What was agreed on. Sizes in bytes. */
 export interface Agreement {

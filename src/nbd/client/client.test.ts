@@ -1,22 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FakeDevice } from "../server/testing.ts";
+import { FakeDevice, submitted } from "../server/testing.ts";
 import { encodeInfo, encodeOptionReply } from "../wire/option-replies.ts";
 import { COMMAND, FLAG, OPTION, OPTION_REPLY } from "../wire/protocol.ts";
 import { assumed } from "./agreement.ts";
 import { NbdClient } from "./client.ts";
 import { payloadLimit } from "./split.ts";
-import {
-  haggleAsServer,
-  KIB,
-  MIB,
-  plainAnswers,
-  requestsIn,
-  scripted,
-  served,
-  simpleReply,
-  submitted,
-} from "./testing.ts";
+import { haggleAsServer, KIB, MIB, plainAnswers, requestsIn, scripted, served, simpleReply } from "./testing.ts";
 
 for (const replies of ["simple", "structured", "extended"] as const) {
   test(`with ${replies} replies, what is written is read`, async (context) => {
@@ -38,6 +28,14 @@ for (const replies of ["simple", "structured", "extended"] as const) {
     assert.equal(client.canBlockStatus, replies !== "simple");
     await client.close();
     assert.equal(client.connected, false);
+  });
+}
+
+for (const option of ["timeoutMs", "replyTimeoutMs", "maxRequests", "maxBytes"]) {
+  test(`a ${option} that makes no sense is refused before anybody is connected to`, async () => {
+    const nobody = { address: { path: "/nonexistent/nbd.sock" } };
+    for (const value of [0, -1, Number.NaN])
+      await assert.rejects(NbdClient.connect(nobody, { [option]: value }), RangeError);
   });
 }
 

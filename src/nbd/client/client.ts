@@ -49,11 +49,12 @@ export class NbdClient extends DescribedExport implements AsyncDisposable {
    */
   static async connect(target: string | NbdTarget, options: NbdClientOptions = {}): Promise<NbdClient> {
     const wanted = establishOptions(target, options);
-    const { maxRequests = MAX_REQUESTS_IN_FLIGHT, maxBytes = MAX_BYTES_IN_FLIGHT, reconnect, strict = true } = options;
+    const { maxRequests = MAX_REQUESTS_IN_FLIGHT, maxBytes = MAX_BYTES_IN_FLIGHT, strict = true } = options;
+    const { replyTimeoutMs, reconnect } = options;
     const pipelineOptions = {
       maxRequests: positive("maxRequests", maxRequests),
       maxBytes: positive("maxBytes", maxBytes),
-      replyTimeoutMs: options.replyTimeoutMs,
+      replyTimeoutMs: replyTimeoutMs === undefined ? undefined : positive("replyTimeoutMs", replyTimeoutMs),
       reconnector: reconnect === undefined ? undefined : new Reconnector(wanted, reconnect),
     };
     return new NbdClient(new Pipeline(await establish(wanted), pipelineOptions), strict);

@@ -1,11 +1,11 @@
 import { decodeServer } from "../wire/option-replies.ts";
 import { encodeInfoRequest, encodeMetaContextRequest } from "../wire/options.ts";
-import { OPTION, OPTION_REPLY } from "../wire/protocol.ts";
+import { OPTION, OPTION_REPLY, type ReplyStyle } from "../wire/protocol.ts";
 import { assumed, informed } from "./agreement.ts";
 import { badServer } from "./errors.ts";
 import { inquire } from "./establish.ts";
 import { describeExport, type ExportInfo } from "./export-info.ts";
-import { accepted, type Haggle, NO_DATA, type ReplyStyle, refused, useOf } from "./haggle.ts";
+import { accepted, type Haggle, NO_DATA, refused, useOf } from "./haggle.ts";
 import { contextsOf, WANTED_INFO } from "./handshake.ts";
 import { establishOptions, type NbdConnectOptions, type NbdTarget } from "./options.ts";
 

@@ -1,9 +1,10 @@
+import type { ConnectionOptions } from "node:tls";
 import { loadClientTls } from "../tls/client-tls.ts";
 import type { Address, TlsParameters } from "../uri.ts";
-import { ALLOCATION_CONTEXT } from "../wire/protocol.ts";
+import { ALLOCATION_CONTEXT, type ReplyStyle } from "../wire/protocol.ts";
 import type { Agreement } from "./agreement.ts";
 import { disconnected } from "./errors.ts";
-import { Haggle, type ReplyStyle } from "./haggle.ts";
+import { Haggle } from "./haggle.ts";
 import { negotiate } from "./handshake.ts";
 import { ClientStream } from "./stream.ts";
 
@@ -40,7 +41,9 @@ export interface EstablishOptions extends Approach {
 export function establish(options: EstablishOptions): Promise<Established> {
   const { name, contexts = [ALLOCATION_CONTEXT], replies } = options;
   return approach(options, async (stream, tls) => {
-    return { stream, agreement: await negotiate(stream, { name, contexts, replies, tls }) };
+    const agreement = await negotiate(stream, { name, contexts, replies, tls });
+    stream.settled();
+    return { stream, agreement };
   });
 }
 
@@ -57,11 +60,11 @@ export function inquire<Answer>(options: Approach, questions: (haggle: Haggle) =
 
 async function approach<Result>(
   { address, tls, timeoutMs, signal }: Approach,
-  talk: (stream: ClientStream, tls: ReturnType<typeof loadClientTls>["options"] | undefined) => Promise<Result>,
+  talk: (stream: ClientStream, tls: ConnectionOptions | undefined) => Promise<Result>,
 ): Promise<Result> {
   signal?.throwIfAborted();
   // Before anybody is connected to: what is wrong with files is said at once.
-  const credentials = tls === undefined ? undefined : loadClientTls(tls, address).options;
+  const credentials = tls === undefined ? undefined : loadClientTls(tls, address);
   let stream: ClientStream | undefined;
   try {
     stream = await ClientStream.open({ address, timeoutMs, signal, tls: tls !== undefined });

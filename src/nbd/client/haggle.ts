@@ -3,7 +3,7 @@ import { SkinkError } from "../../block/errors.ts";
 import { decodeGreeting, encodeClientFlags, GREETING_BYTES } from "../wire/greeting.ts";
 import { decodeOptionReplyHeader, OPTION_REPLY_HEADER_BYTES } from "../wire/option-replies.ts";
 import { encodeOption } from "../wire/options.ts";
-import { HANDSHAKE_FLAG, OPTION, OPTION_REPLY } from "../wire/protocol.ts";
+import { HANDSHAKE_FLAG, OPTION, OPTION_REPLY, type ReplyStyle } from "../wire/protocol.ts";
 import { decodeString } from "../wire/strings.ts";
 import { viewOf } from "../wire/view.ts";
 import { badServer, tlsFailed } from "./errors.ts";
@@ -27,9 +27,6 @@ export interface OptionReply {
   readonly data: Uint8Array;
 }
 
-/** How replies come: the server's best, up to this. */
-export type ReplyStyle = "simple" | "structured" | "extended";
-
 /** A handshake whose greeting is over: options go out, and their replies come back. */
 export class Haggle {
   readonly stream: ByteStream;
@@ -42,7 +39,7 @@ export class Haggle {
    */
   static async begin(stream: ByteStream, tls: ConnectionOptions | undefined): Promise<Haggle> {
     const flags = decodeGreeting(viewOf(await stream.read(GREETING_BYTES)));
-    if (flags === undefined) throw badServer("its greeting is not that of an NBD server");
+    if (flags === undefined) throw badServer("its greeting is not that of a newstyle NBD server");
     if ((flags & HANDSHAKE_FLAG.FIXED_NEWSTYLE) === 0) throw badServer("it does not speak fixed newstyle");
     const noZeroes = (flags & HANDSHAKE_FLAG.NO_ZEROES) !== 0;
     stream.write(encodeClientFlags({ fixedNewstyle: true, noZeroes }));

@@ -7,12 +7,12 @@ import {
   EXPORT_NAME_ZEROES,
 } from "../wire/option-replies.ts";
 import { encodeInfoRequest, encodeMetaContextRequest, encodeOption } from "../wire/options.ts";
-import { ALLOCATION_CONTEXT, INFO, OPTION, OPTION_REPLY } from "../wire/protocol.ts";
+import { ALLOCATION_CONTEXT, INFO, OPTION, OPTION_REPLY, type ReplyStyle } from "../wire/protocol.ts";
 import { encodeString } from "../wire/strings.ts";
 import { viewOf } from "../wire/view.ts";
 import { type Agreement, assumed, informed } from "./agreement.ts";
 import { badServer } from "./errors.ts";
-import { accepted, type ByteStream, Haggle, type OptionReply, type ReplyStyle, refused, useOf } from "./haggle.ts";
+import { accepted, type ByteStream, Haggle, type OptionReply, refused, useOf } from "./haggle.ts";
 
 /** What a client asks of a server. */
 export interface Terms {

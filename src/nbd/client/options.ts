@@ -1,7 +1,7 @@
 import type { Address, TlsParameters } from "../uri.ts";
 import { parseUri } from "../uri.ts";
+import type { ReplyStyle } from "../wire/protocol.ts";
 import type { EstablishOptions } from "./establish.ts";
-import type { ReplyStyle } from "./haggle.ts";
 import type { ReconnectOptions } from "./reconnector.ts";
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -70,11 +70,11 @@ export interface StatusOptions extends RequestOptions {
   readonly one?: boolean;
 }
 
-/** Throws `bad-uri`. */
+/** Throws `bad-uri`, or a RangeError. */
 export function establishOptions(target: string | NbdTarget, options: NbdClientOptions): EstablishOptions {
   const { address, name = "", tls } = typeof target === "string" ? parseUri(target) : target;
   const { timeoutMs = CONNECT_TIMEOUT_MS, signal, replies, metaContexts } = options;
-  return { address, name, tls, timeoutMs, signal, replies, contexts: metaContexts };
+  return { address, name, tls, timeoutMs: positive("timeoutMs", timeoutMs), signal, replies, contexts: metaContexts };
 }
 
 /** `value`, which must be a whole number from 1 on. */

@@ -1,5 +1,5 @@
 import { ERRNO, type SkinkError } from "../../block/errors.ts";
-import { Fifo } from "../../shadow/fifo.ts";
+import { Fifo } from "../../block/fifo.ts";
 import { COMMAND } from "../wire/protocol.ts";
 import type { Agreement } from "./agreement.ts";
 import { disconnected } from "./errors.ts";

@@ -1,21 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ERRNO } from "../../block/errors.ts";
-import { FakeDevice } from "../server/testing.ts";
+import { FakeDevice, submitted } from "../server/testing.ts";
 import { NbdClient } from "./client.ts";
 import type { NbdClientOptions } from "./options.ts";
 import type { Reconnection } from "./reconnector.ts";
-import {
-  haggleAsServer,
-  MIB,
-  type Place,
-  plainAnswers,
-  requestsIn,
-  scripted,
-  served,
-  simpleReply,
-  submitted,
-} from "./testing.ts";
+import { haggleAsServer, MIB, type Place, plainAnswers, requestsIn, scripted, served, simpleReply } from "./testing.ts";
 
 const QUICK = { delayMs: 1, maxDelayMs: 4, attempts: 1000 };
 

@@ -12,6 +12,7 @@ import {
 } from "../wire/protocol.ts";
 import { CHUNK_HEADER_BYTES, EXTENDED_CHUNK_HEADER_BYTES, SIMPLE_REPLY_BYTES } from "../wire/replies.ts";
 import { Staging } from "../wire/staging.ts";
+import { getUint64 } from "../wire/view.ts";
 import { badServer } from "./errors.ts";
 import type { Exchange, MetaExtent } from "./exchange.ts";
 import { checkWhole } from "./whole-reply.ts";
@@ -163,14 +164,14 @@ export class ReplyParser<E extends Exchange> {
     const { view, start } = this.#staging;
     const done = (view.getUint16(start + 4) & CHUNK_FLAG_DONE) !== 0;
     const type = view.getUint16(start + 6);
-    const length = headerBytes === CHUNK_HEADER_BYTES ? view.getUint32(start + 16) : wordsAt(view, start + 24);
+    const length = headerBytes === CHUNK_HEADER_BYTES ? view.getUint32(start + 16) : getUint64(view, start + 24);
     // Of what is taken as it comes, the head alone has to be there: an offset, or a context.
     const head = Math.min(length, HEAD_BYTES.get(type) ?? length);
     if (head > MAX_CHUNK_BYTES) throw badServer(`it sent a chunk of ${length} bytes`);
     if (this.#staging.length < headerBytes + head) return false;
     const cookie = cookieAt(view, start);
     const exchange = this.#find(cookie);
-    if (headerBytes === EXTENDED_CHUNK_HEADER_BYTES && wordsAt(view, start + 16) !== exchange.offset)
+    if (headerBytes === EXTENDED_CHUNK_HEADER_BYTES && getUint64(view, start + 16) !== exchange.offset)
       throw badServer("its reply has another offset than the request");
     const body = new DataView(view.buffer, start + headerBytes, head);
     this.#staging.skip(headerBytes + head);
@@ -244,8 +245,8 @@ export class ReplyParser<E extends Exchange> {
     const wide = this.#format.extended;
     const extentBytes = wide ? EXTENDED_EXTENT_BYTES : EXTENT_BYTES;
     if (length < extentBytes) return false;
-    const extentLength = wide ? wordsAt(view, start) : view.getUint32(start);
-    const flags = wide ? wordsAt(view, start + 8) : view.getUint32(start + 4);
+    const extentLength = wide ? getUint64(view, start) : view.getUint32(start);
+    const flags = wide ? getUint64(view, start + 8) : view.getUint32(start + 4);
     this.#staging.skip(extentBytes);
     state.left -= extentBytes;
     if (extentLength === 0) throw badServer("it sent an empty extent");
@@ -290,10 +291,5 @@ export class ReplyParser<E extends Exchange> {
 
 /** Our cookies fit into the low word and a few bits of the high one. */
 function cookieAt(view: DataView, start: number): number {
-  return wordsAt(view, start + 8);
-}
-
-/** A number of 64 bits; past 2^53 it comes out rounded. */
-function wordsAt(view: DataView, at: number): number {
-  return view.getUint32(at) * 0x1_0000_0000 + view.getUint32(at + 4);
+  return getUint64(view, start + 8);
 }

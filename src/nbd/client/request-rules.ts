@@ -2,16 +2,10 @@ import type { SkinkError } from "../../block/errors.ts";
 import { COMMAND, COMMAND_FLAG, FLAG } from "../wire/protocol.ts";
 import type { Agreement } from "./agreement.ts";
 import { badRequest } from "./errors.ts";
-import { describeAction } from "./pending-request.ts";
+import { type ClientRequest, describeAction } from "./pending-request.ts";
 
 /** What a request is about, as far as rules go. */
-export interface CheckedRequest {
-  readonly type: number;
-  readonly flags: number;
-  readonly offset: number;
-  readonly length: number;
-  readonly verb: string;
-}
+export type CheckedRequest = Pick<ClientRequest, "type" | "flags" | "offset" | "length" | "verb">;
 
 /** What an export has to offer for a command, and the word for it. */
 const NEEDED = new Map<number, { readonly flag: number; readonly name: string }>([

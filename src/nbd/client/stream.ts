@@ -41,7 +41,7 @@ export class ClientStream implements ByteStream {
   #endedByServer = false;
   #stopClock: () => void = () => {};
 
-  /** Rejects with `cannot-connect`; the stream fails when the handshake isn't over after `timeoutMs`, or aborted. */
+  /** Rejects with `cannot-connect`; the stream fails when it isn't `settled` after `timeoutMs`, or aborted. */
   static async open(options: StreamOptions): Promise<ClientStream> {
     const { address } = options;
     const stream = new ClientStream(options);
@@ -109,9 +109,13 @@ export class ClientStream implements ByteStream {
     }
   }
 
-  /** The handshake is over: all that comes from here on is the receiver's. */
-  handOver(receiver: ClientReceiver): void {
+  /** The handshake is over, and so is its time limit: a receiver may come later. */
+  settled(): void {
     this.#stopClock();
+  }
+
+  /** All that comes from here on is the receiver's. */
+  handOver(receiver: ClientReceiver): void {
     this.#receiver = receiver;
     this.#pour(this.#buffer.slice(this.#start, this.#end));
     if (this.#lost !== undefined) receiver.lost(this.#lost);

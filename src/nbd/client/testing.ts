@@ -5,7 +5,6 @@ import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import type { Request } from "../../block/request.ts";
 import { realClock } from "../../front/clock.ts";
 import { NbdServer, type NbdServerOptions } from "../server/server.ts";
 import { FakeDevice, oneExport } from "../server/testing.ts";
@@ -80,21 +79,6 @@ export async function served(context: TestContext, device?: FakeDevice): Promise
   const place = new Place(context, device);
   await place.serve();
   return place;
-}
-
-/** Resolves when so many more requests have reached the device. */
-export function submitted(device: FakeDevice, count: number): Promise<void> {
-  return new Promise((resolve) => {
-    const submit = device.submit.bind(device);
-    let seen = 0;
-    device.submit = (request: Request) => {
-      submit(request);
-      if (++seen === count) {
-        device.submit = submit;
-        resolve();
-      }
-    };
-  });
 }
 
 /** A server that says what the test wants. `talk` gets each of its sockets. */

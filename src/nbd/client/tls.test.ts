@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { submitted } from "../server/testing.ts";
 import { loadServerTls } from "../tls/server-tls.ts";
 import { encodeOptionReply } from "../wire/option-replies.ts";
 import { OPTION, OPTION_REPLY } from "../wire/protocol.ts";
 import { NbdClient } from "./client.ts";
-import { haggleAsServer, KIB, MIB, Place, plainAnswers, scripted, socketPath, submitted } from "./testing.ts";
+import { haggleAsServer, KIB, MIB, Place, plainAnswers, scripted, socketPath } from "./testing.ts";
 
 const ACK = encodeOptionReply(OPTION.STARTTLS, OPTION_REPLY.ACK);
 

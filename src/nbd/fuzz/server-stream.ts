@@ -117,8 +117,8 @@ export interface Parsed {
 }
 
 /**
- * Has a client's parser read `bytes` as the replies to `requests`, in pieces of such lengths, of which the last is that of all others. It holds of it that
- * it settles no request twice, and gives up by a `bad-server` alone.
+ * Has a client's parser read `bytes` as the replies to `requests`, in pieces of such lengths, of which the last is that of
+ * all others. It settles no request twice, and gives up by a `bad-server` alone.
  */
 export function parseReplies(
   bytes: Buffer,

@@ -21,9 +21,9 @@ import {
   KIB,
   MIB,
   NO_DATA,
+  openBench,
   optionHeader,
   request,
-  serve,
   turn,
 } from "./testing-raw-client.ts";
 
@@ -31,14 +31,14 @@ const EINVAL = 22;
 const ENOSPC = 28;
 
 test("a flood of connections without a handshake keeps no client out (CVE-2017-9524, CVE-2019-14850, CVE-2024-7409)", async (context) => {
-  const bench = await serve(context, { maxConnections: 8 });
+  const bench = await openBench(context, { maxConnections: 8 });
   const flood = await Promise.all(Array.from({ length: 40 }, () => Client.connect(bench)));
   await bench.provesWell();
   for (const client of flood) client.destroy();
 });
 
 test("a connection that ends before or within its handshake leaves nothing (CVE-2013-7441)", async (context) => {
-  const bench = await serve(context);
+  const bench = await openBench(context);
   const bytes = Buffer.concat([
     ...handshake(OPTION.STRUCTURED_REPLY),
     request({ type: COMMAND.READ, length: 4 * KIB }),
@@ -49,7 +49,7 @@ test("a connection that ends before or within its handshake leaves nothing (CVE-
 });
 
 test("a connection that ends at any byte of its first commands leaves nothing (CVE-2013-7441)", async (context) => {
-  const bench = await serve(context);
+  const bench = await openBench(context);
   for (const extended of [false, true]) {
     const begin = Buffer.concat(handshake(...(extended ? [OPTION.EXTENDED_HEADERS] : [])));
     const commands = Buffer.concat([
@@ -66,7 +66,7 @@ test("a connection that ends at any byte of its first commands leaves nothing (C
 });
 
 test("commands before the handshake, and options after it, end the connection (CVE-2019-14851)", async (context) => {
-  const bench = await serve(context);
+  const bench = await openBench(context);
   const early = await Client.connect(bench);
   early.send(FLAGS, request({ type: COMMAND.READ, length: 512 }));
   await early.closed();
@@ -78,7 +78,7 @@ test("commands before the handshake, and options after it, end the connection (C
 });
 
 test("options without a meaning, in any order and again and again, are each answered (CVE-2019-14851)", async (context) => {
-  const bench = await serve(context);
+  const bench = await openBench(context);
   const client = await Client.connect(bench);
   const select = encodeMetaContextRequest({ name: "disk", queries: ["base:allocation"] });
   client.send(FLAGS, encodeOption(OPTION.SET_META_CONTEXT, select));
@@ -95,7 +95,7 @@ test("plain text behind STARTTLS ends the connection, and is not answered (CVE-2
   const keys = join(mkdtempSync(join(tmpdir(), "skink-keys-")), "keys.psk");
   writeFileSync(keys, `alice:${"0123456789abcdef".repeat(4)}\n`, { mode: 0o600 });
   context.after(() => rmSync(dirname(keys), { recursive: true }));
-  const bench = await serve(context, { tls: loadServerTls({ mode: "on", psk: keys }) });
+  const bench = await openBench(context, { tls: loadServerTls({ mode: "on", psk: keys }) });
   const behind = [encodeOption(OPTION.LIST, NO_DATA), ...handshake().slice(1), Buffer.from("\x16")];
   for (const injected of behind) {
     const client = await Client.connect(bench);
@@ -114,7 +114,7 @@ test("plain text behind STARTTLS ends the connection, and is not answered (CVE-2
 });
 
 test("STARTTLS of a server without TLS is refused, and the handshake goes on in plain text", async (context) => {
-  const bench = await serve(context);
+  const bench = await openBench(context);
   const client = await Client.connect(bench);
   client.send(FLAGS, encodeOption(OPTION.STARTTLS, NO_DATA));
   assert.equal(await client.errorOf(OPTION.STARTTLS), OPTION_REPLY.ERR_UNSUP);
@@ -125,7 +125,7 @@ test("STARTTLS of a server without TLS is refused, and the handshake goes on in 
 });
 
 test("garbage instead of a handshake ends the connection (CVE-2017-7539)", async (context) => {
-  const bench = await serve(context);
+  const bench = await openBench(context);
   for (const garbage of [
     "GET / HTTP/1.1\r\nHost: disk\r\n\r\n",
     "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
@@ -140,7 +140,7 @@ test("garbage instead of a handshake ends the connection (CVE-2017-7539)", async
 });
 
 test("a client that dies with its replies pending loses them alone (CVE-2017-10664)", async (context) => {
-  const bench = await serve(context);
+  const bench = await openBench(context);
   const { device } = bench;
   device.held = true;
   const client = await Client.connect(bench);
@@ -158,7 +158,7 @@ test("a client that dies with its replies pending loses them alone (CVE-2017-106
 
 for (const length of [257, 1024, 4095, 4096]) {
   test(`a name of ${length} bytes is unknown, and not repeated in the error (CVE-2017-15118, CVE-2020-10761)`, async (context) => {
-    const bench = await serve(context);
+    const bench = await openBench(context);
     const client = await Client.connect(bench);
     const name = "n".repeat(length);
     client.send(FLAGS);
@@ -175,7 +175,7 @@ for (const length of [257, 1024, 4095, 4096]) {
 }
 
 test("longer names are invalid, or too much (CVE-2017-15118, CVE-2020-10761)", async (context) => {
-  const bench = await serve(context);
+  const bench = await openBench(context);
   const client = await Client.connect(bench);
   client.send(FLAGS, encodeOption(OPTION.GO, encodeInfoRequest({ name: "n".repeat(4097), wanted: [] })));
   assert.equal(await client.errorOf(OPTION.GO), OPTION_REPLY.ERR_INVALID);
@@ -186,7 +186,7 @@ test("longer names are invalid, or too much (CVE-2017-15118, CVE-2020-10761)", a
 });
 
 test("an option of 4 GiB ends the connection before its data is read (CVE-2017-15119)", async (context) => {
-  const bench = await serve(context);
+  const bench = await openBench(context);
   for (const option of [OPTION.EXPORT_NAME, OPTION.ABORT, OPTION.LIST, OPTION.GO, 77]) {
     const client = await Client.connect(bench);
     client.send(FLAGS, optionHeader(option, 0xffff_ffff), Buffer.alloc(1024));
@@ -197,7 +197,7 @@ test("an option of 4 GiB ends the connection before its data is read (CVE-2017-1
 });
 
 test("requests longer than any buffer are refused or end the connection (CVE-2005-3534, CVE-2011-0530)", async (context) => {
-  const bench = await serve(context);
+  const bench = await openBench(context);
   const client = await Client.connect(bench);
   await client.choose();
   for (const length of [32 * MIB + 512, 0x7fff_fe00, 0xffff_fe00, 0xffff_ffff]) {
@@ -211,7 +211,7 @@ test("requests longer than any buffer are refused or end the connection (CVE-200
 });
 
 test("offsets and lengths whose sum overflows are past the end (CVE-2005-3534, CVE-2011-0530)", async (context) => {
-  const bench = await serve(context);
+  const bench = await openBench(context);
   const client = await Client.connect(bench);
   await client.choose();
   const errors: readonly [number, number][] = [
@@ -230,7 +230,7 @@ test("offsets and lengths whose sum overflows are past the end (CVE-2005-3534, C
 });
 
 test("a name of 0xffffffff bytes, and one longer than its option, is invalid (CVE-2022-26495, CVE-2022-26496)", async (context) => {
-  const bench = await serve(context);
+  const bench = await openBench(context);
   const client = await Client.connect(bench);
   client.send(FLAGS);
   for (const length of [0xffff_ffff, 0xffff_fffe, 0x8000_0000, 7, 100]) {
@@ -246,7 +246,7 @@ test("a name of 0xffffffff bytes, and one longer than its option, is invalid (CV
 });
 
 test("a count of queries beyond the option is invalid, and costs nothing (CVE-2022-26496)", async (context) => {
-  const bench = await serve(context);
+  const bench = await openBench(context);
   const client = await Client.connect(bench);
   const data = Buffer.from(encodeMetaContextRequest({ name: "disk", queries: [] }));
   data.writeUInt32BE(0xffff_ffff, data.length - 4);
@@ -257,7 +257,7 @@ test("a count of queries beyond the option is invalid, and costs nothing (CVE-20
 });
 
 test("lengths past 2^32 are past the end of a smaller disk, not cut to fit in (CVE-2025-47711, CVE-2025-47712)", async (context) => {
-  const bench = await serve(context);
+  const bench = await openBench(context);
   const client = await Client.connect(bench);
   await client.choose(OPTION.EXTENDED_HEADERS);
   const lengths = [2 ** 32, 2 ** 32 + 512, 2 ** 53 - 512];
@@ -275,7 +275,7 @@ test("lengths past 2^32 are past the end of a smaller disk, not cut to fit in (C
 
 test("lengths past 2^32 reach a larger disk whole, and so does what it answers (CVE-2025-47711, CVE-2025-47712)", async (context) => {
   const device = new HugeDevice({ size: MIB });
-  const bench = await serve(context, {}, device);
+  const bench = await openBench(context, {}, device);
   const client = await Client.connect(bench);
   await client.choose(OPTION.EXTENDED_HEADERS, OPTION.SET_META_CONTEXT);
   const length = 2 ** 32 + 512;
@@ -297,7 +297,7 @@ test("lengths past 2^32 reach a larger disk whole, and so does what it answers (
 });
 
 test("an extent past 2^32 is told in parts to who has compact headers (CVE-2025-47711, CVE-2025-47712)", async (context) => {
-  const bench = await serve(context);
+  const bench = await openBench(context);
   const length = 2 ** 32 + MIB;
   bench.device.extents = [{ length, hole: true, zero: true }];
   const client = await Client.connect(bench);
@@ -316,7 +316,7 @@ test("an extent past 2^32 is told in parts to who has compact headers (CVE-2025-
 });
 
 test("the data of refused writes is read and dropped, and the next command understood", async (context) => {
-  const bench = await serve(context);
+  const bench = await openBench(context);
   const client = await Client.connect(bench);
   await client.choose();
   client.send(request({ type: COMMAND.WRITE, flags: 0x8000, length: 512 }), Buffer.alloc(512));

@@ -1,13 +1,8 @@
+import type { ReplyStyle } from "../wire/protocol.ts";
 import type { Export } from "./exports.ts";
 
 /** The id under which base:allocation, the one context there is, is known on the wire. */
 export const ALLOCATION_ID = 1;
-
-/**
- * What replies look like. `structured`: those that may carry data come in chunks, the others are simple. `extended`:
- * all come in chunks with extended headers, and requests have extended headers too.
- */
-export type ReplyStyle = "simple" | "structured" | "extended";
 
 /** What client and server have agreed on. */
 export interface Choice {

@@ -2,9 +2,8 @@ import { ERRNO, type Errno } from "../../block/errors.ts";
 import type { Geometry } from "../../block/geometry.ts";
 import { MAX_PAYLOAD_BYTES } from "../../block/memory.ts";
 import { isWriter, type RequestKind } from "../../block/request.ts";
-import { COMMAND, COMMAND_FLAG } from "../wire/protocol.ts";
+import { COMMAND, COMMAND_FLAG, type ReplyStyle } from "../wire/protocol.ts";
 import type { RequestHeader } from "../wire/requests.ts";
-import type { ReplyStyle } from "./choice.ts";
 import { takesQueries } from "./exports.ts";
 
 /** What the client may do with commands, beside the geometry. */

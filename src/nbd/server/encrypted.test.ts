@@ -23,7 +23,7 @@ import { encodeOption } from "../wire/options.ts";
 import { OPTION } from "../wire/protocol.ts";
 import { MAX_PINNED_BYTES } from "./limits.ts";
 import { NbdServer, type NbdServerOptions } from "./server.ts";
-import { conversation, FakeDevice, oneExport } from "./testing.ts";
+import { conversation, FakeDevice, oneExport, submitted } from "./testing.ts";
 
 const KIB = 1024;
 const MIB = KIB * KIB;
@@ -166,7 +166,7 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
   test(`rule 13: ${version} is taken, by key and by certificate`, withCertificates, async (context) => {
     const both = await serve(context, { certificates: pki, psk: pskFile, verifyPeer: true });
     for (const parameters of [ALICE, { certificates: pki }]) {
-      const { options } = loadClientTls(parameters, both.address);
+      const options = loadClientTls(parameters, both.address);
       const socket = await secureClient(both.address, { ...options, ...only });
       assert.equal(socket.getProtocol(), version);
       socket.write(conversation(1, 4 * KIB).subarray(CLIENT_FLAGS.length));
@@ -187,8 +187,8 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
           psk,
           verifyPeer: true,
         });
-        const known = loadClientTls({ certificates: anonymous }, address).options;
-        const { cert, key } = loadClientTls({ certificates: strangers }, address).options;
+        const known = loadClientTls({ certificates: anonymous }, address);
+        const { cert, key } = loadClientTls({ certificates: strangers }, address);
         for (const options of [known, { ...known, cert, key }] as ConnectionOptions[]) {
           const socket = tlsConnect({ ...options, ...only, socket: await askedForTls(address) });
           socket.on("error", () => {});
@@ -205,7 +205,7 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
 
 test("rule 13: older TLS is refused", async (context) => {
   const { address, warnings, server } = await serve(context);
-  const { options } = loadClientTls(ALICE, address);
+  const options = loadClientTls(ALICE, address);
   const old: ConnectionOptions = { ...options, minVersion: "TLSv1", maxVersion: "TLSv1.1", ciphers: "PSK:@SECLEVEL=0" };
   const socket = tlsConnect({ ...old, socket: await askedForTls(address) });
   const [error] = (await once(socket, "error")) as [NodeJS.ErrnoException];
@@ -271,7 +271,7 @@ test("rule 13: there is no way back to plain text, which ends the connection", {
   const plain = await askedForTls(address);
   const between = new Duplex({ read: () => {}, write: (bytes, _, done) => void plain.write(bytes, done) });
   plain.on("data", (bytes) => between.push(bytes));
-  await once(tlsConnect({ ...loadClientTls(ALICE, address).options, socket: between }), "secureConnect");
+  await once(tlsConnect({ ...loadClientTls(ALICE, address), socket: between }), "secureConnect");
   // From here on its TLS hears nothing, and so ends nothing.
   plain.removeAllListeners("data");
   plain.write(conversation(1, 4 * KIB).subarray(CLIENT_FLAGS.length));
@@ -282,7 +282,7 @@ test("rule 13: there is no way back to plain text, which ends the connection", {
 
 test("rule 13: a client that wants to negotiate anew is refused", async (context) => {
   const { address, connect: open } = await serve(context);
-  const { options } = loadClientTls(ALICE, address);
+  const options = loadClientTls(ALICE, address);
   const socket = await secureClient(address, { ...options, maxVersion: "TLSv1.2" });
   const outcome = await new Promise((resolve) => {
     socket.on("error", resolve);
@@ -310,7 +310,7 @@ test("a client that vanishes anywhere in a TLS handshake leaves nothing", { time
     { psk: pskFile },
     { limits: { handshakeTimeoutMs: 60_000 } },
   );
-  const { options } = loadClientTls(ALICE, address);
+  const options = loadClientTls(ALICE, address);
   for (let stage = 0; stage < 6; stage++) {
     const plain = await askedForTls(address);
     const socket = tlsConnect({ ...options, socket: plain });
@@ -350,7 +350,7 @@ test("much at once, both ways, keeps its data while the device has room for litt
 
 test("clients that don't read their replies pile up no more than without TLS", async (context) => {
   const { device, address, server } = await serve(context);
-  const { options } = loadClientTls(ALICE, address);
+  const options = loadClientTls(ALICE, address);
   const clients = await Promise.all(Array.from({ length: 24 }, () => secureClient(address, options)));
   const all = submitted(device, 2 * clients.length);
   for (const socket of clients) {
@@ -391,7 +391,7 @@ test("a peer that has hung up is noticed below TLS, with requests unread", async
   );
   device.depth = 1;
   device.held = true;
-  const socket = await secureClient(address, loadClientTls(ALICE, address).options);
+  const socket = await secureClient(address, loadClientTls(ALICE, address));
   const first = submitted(device, 1);
   socket.write(conversation(20, 4 * KIB).subarray(CLIENT_FLAGS.length));
   await first;
@@ -407,7 +407,7 @@ test("a peer that has hung up is noticed below TLS, with requests unread", async
 test("a shutdown gives what is in flight its replies, then ends TLS in good order", async (context) => {
   const { device, server, connect: open, address } = await serve(context);
   const client = await open(ALICE);
-  const idle = await secureClient(address, loadClientTls(ALICE, address).options);
+  const idle = await secureClient(address, loadClientTls(ALICE, address));
   device.content.fill(7);
   device.held = true;
   const asked = submitted(device, 1);
@@ -419,15 +419,3 @@ test("a shutdown gives what is in flight its replies, then ends TLS in good orde
   await Promise.all([closed, rest(idle)]);
   assert.equal(server.connections, 0);
 });
-
-/** Resolves when so many more requests have reached the device. */
-function submitted(device: FakeDevice, count: number): Promise<void> {
-  return new Promise((resolve) => {
-    const submit = device.submit.bind(device);
-    let seen = 0;
-    device.submit = (request) => {
-      submit(request);
-      if (++seen === count) resolve();
-    };
-  });
-}

@@ -1,17 +1,13 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type TestContext, test } from "node:test";
-import { realClock } from "../../front/clock.ts";
+import { test } from "node:test";
 import { ManualClock } from "../../shadow/testing.ts";
 import { DEFAULT_LIMITS, MAX_TURN_REQUESTS } from "./limits.ts";
 import { RareLine } from "./rare-line.ts";
-import { NbdServer, type NbdServerOptions } from "./server.ts";
 import { Session } from "./session.ts";
 import { conversation, FakeDevice, FakeTransport, feed, oneExport } from "./testing.ts";
+import { serve } from "./testing-server.ts";
 
 const MIB = 1 << 20;
 const WAIT_MS = 10_000;
@@ -39,7 +35,10 @@ test("of a client that asks for much at once, a turn's worth is taken at a time"
 test("past the limit of output the client that has not read for longest is cut off, and nobody else", async (context) => {
   const lines: string[] = [];
   const log = { info: () => {}, warn: (line: string) => lines.push(line), error: () => {} };
-  const { path, server, device } = await serve(context, { maxOutputBytes: 10 * MIB, log });
+  const { path, server, device } = await serve(context, new FakeDevice({ size: MIB }), {
+    maxOutputBytes: 10 * MIB,
+    log,
+  });
   device.content.fill(1);
   const reader = await client(path);
   reader.resume();
@@ -67,7 +66,7 @@ test("past the limit of output the client that has not read for longest is cut o
 });
 
 test("at the limit of connections who haggles for longest makes room, and who transmits stays", async (context) => {
-  const { path, server } = await serve(context, { maxConnections: 3 });
+  const { path, server } = await serve(context, new FakeDevice({ size: MIB }), { maxConnections: 3 });
   const transmitting = await client(path);
   transmitting.write(conversation(1, 512));
   await until(() => transmitting.bytesRead > 512);
@@ -93,19 +92,6 @@ test("a line that is due again and again is said once in a while, with a count o
   line.warn("a client");
   assert.deepEqual(lines, ["a client", "a client, and 999 others before it"]);
 });
-
-async function serve(context: TestContext, options: Partial<NbdServerOptions>) {
-  const folder = mkdtempSync(join(tmpdir(), "skink-greedy-"));
-  const path = join(folder, "nbd");
-  const device = new FakeDevice({ size: MIB });
-  const server = new NbdServer({ exports: oneExport(device), clock: realClock, hungUp: () => false, ...options });
-  await server.listen({ path });
-  context.after(async () => {
-    await server.close(0);
-    rmSync(folder, { recursive: true });
-  });
-  return { path, device, server };
-}
 
 /** A client that reads nothing until it is resumed. */
 async function client(path: string): Promise<Socket> {

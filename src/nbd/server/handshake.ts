@@ -15,10 +15,10 @@ import {
   decodeOptionHeader,
   OPTION_HEADER_BYTES,
 } from "../wire/options.ts";
-import { ALLOCATION_CONTEXT, INFO, OPTION, OPTION_REPLY } from "../wire/protocol.ts";
+import { ALLOCATION_CONTEXT, INFO, OPTION, OPTION_REPLY, type ReplyStyle } from "../wire/protocol.ts";
 import type { Staging } from "../wire/staging.ts";
 import { decodeString } from "../wire/strings.ts";
-import { ALLOCATION_ID, type Choice, type ReplyStyle } from "./choice.ts";
+import { ALLOCATION_ID, type Choice } from "./choice.ts";
 import { type Export, type Exports, findExport, preferredBlockSize, transmissionFlags } from "./exports.ts";
 import { MAX_DRAINED_OPTION_BYTES } from "./limits.ts";
 import { type TlsMode, type TlsState, type Verdict, verdictOn } from "./option-verdict.ts";

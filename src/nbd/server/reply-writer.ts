@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Errno } from "../../block/errors.ts";
 import type { Payload } from "../../block/memory.ts";
+import type { ReplyStyle } from "../wire/protocol.ts";
 import {
   DATA_HEAD_BYTES,
   ERROR_BODY_BYTES,
@@ -15,7 +16,7 @@ import {
   SIMPLE_REPLY_BYTES,
   STRUCTURED,
 } from "../wire/replies.ts";
-import { ALLOCATION_ID, type ReplyStyle } from "./choice.ts";
+import { ALLOCATION_ID } from "./choice.ts";
 import type { Command } from "./command.ts";
 import { HOLE_GRAIN_BYTES, isZeroGrain } from "./holes.ts";
 import type { Transport } from "./transport.ts";

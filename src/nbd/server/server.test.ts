@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { realClock } from "../../front/clock.ts";
@@ -11,7 +10,8 @@ import { NbdClient } from "../client/client.ts";
 import { formatUri } from "../uri.ts";
 import { MAX_PINNED_BYTES } from "./limits.ts";
 import { NbdServer, type NbdServerOptions } from "./server.ts";
-import { conversation, FakeDevice, oneExport } from "./testing.ts";
+import { conversation, FakeDevice, oneExport, submitted } from "./testing.ts";
+import { serve } from "./testing-server.ts";
 
 const KIB = 1024;
 const MIB = KIB * KIB;
@@ -23,21 +23,14 @@ interface Bench {
   connect(): Promise<NbdClient>;
 }
 
-/** A device served over a unix socket, taken down after the test. */
-async function serve(
+async function openBench(
   context: TestContext,
   device = new FakeDevice({ size: 64 * MIB }),
   options: Partial<NbdServerOptions> = {},
 ): Promise<Bench> {
-  const folder = mkdtempSync(join(tmpdir(), "skink-nbd-"));
-  const path = join(folder, "x.sock");
-  const server = new NbdServer({ exports: oneExport(device), clock: realClock, hungUp: () => false, ...options });
-  await server.listen({ path });
-  context.after(async () => {
-    await server.close(0);
-    rmSync(folder, { recursive: true });
-  });
-  return { device, server, path, connect: () => NbdClient.connect(formatUri({ address: { path }, name: "disk" })) };
+  const served = await serve(context, device, options);
+  const uri = formatUri({ address: { path: served.path }, name: "disk" });
+  return { ...served, connect: () => NbdClient.connect(uri) };
 }
 
 /** A client that says bytes of its own. */
@@ -48,7 +41,7 @@ async function rawClient(path: string): Promise<Socket> {
 }
 
 test("a client sees what the server offers", async (context) => {
-  const { connect: open, path } = await serve(context);
+  const { connect: open, path } = await openBench(context);
   const client = await open();
   const { name, description, size, minimumBlockSize, preferredBlockSize, maximumPayload } = client;
   assert.deepEqual(
@@ -82,7 +75,7 @@ test("a client sees what the server offers", async (context) => {
 });
 
 test("every kind of request goes there and back", async (context) => {
-  const { connect: open, device } = await serve(context);
+  const { connect: open, device } = await openBench(context);
   const client = await open();
   const data = new Uint8Array(8 * KIB).map((_, index) => index % 253);
   await client.write(4 * KIB, data, { fua: true });
@@ -104,7 +97,7 @@ test("every kind of request goes there and back", async (context) => {
 });
 
 test("requests of all sizes up to 32 MiB, many at once, keep their data", async (context) => {
-  const { connect: open, device } = await serve(context);
+  const { connect: open, device } = await openBench(context);
   const client = await open();
   const large = new Uint8Array(32 * MIB).map((_, index) => (index * 7) % 251);
   await client.write(0, large);
@@ -122,7 +115,7 @@ test("requests of all sizes up to 32 MiB, many at once, keep their data", async 
 });
 
 test("thousands of requests at once, over the limits of a connection, all get their replies", async (context) => {
-  const { connect: open, device } = await serve(context);
+  const { connect: open, device } = await openBench(context);
   const client = await open();
   device.content.fill(9);
   const reads = await Promise.all(
@@ -134,7 +127,7 @@ test("thousands of requests at once, over the limits of a connection, all get th
 });
 
 test("an error of the device rejects its request alone, with its name", async (context) => {
-  const { path, device } = await serve(context);
+  const { path, device } = await openBench(context);
   const client = await NbdClient.connect({ address: { path }, name: "disk" }, { strict: false });
   await assert.rejects(client.read(1, 512), { code: "EINVAL" });
   await assert.rejects(client.write(64 * MIB, new Uint8Array(512)), { code: "ENOSPC" });
@@ -149,7 +142,7 @@ test("an error of the device rejects its request alone, with its name", async (c
 });
 
 test("a connection that dies rejects every request that waits", async (context) => {
-  const { connect: open, device, server } = await serve(context);
+  const { connect: open, device, server } = await openBench(context);
   device.held = true;
   const client = await open();
   const waiting = [client.read(0, 512), client.flush()];
@@ -161,7 +154,7 @@ test("a connection that dies rejects every request that waits", async (context) 
 });
 
 test("close finishes what is in flight and refuses what comes after", async (context) => {
-  const { connect: open, device, server, path } = await serve(context);
+  const { connect: open, device, server, path } = await openBench(context);
   device.held = true;
   const client = await open();
   const write = client.write(0, new Uint8Array(512).fill(1));
@@ -178,7 +171,7 @@ test("close finishes what is in flight and refuses what comes after", async (con
 });
 
 test("a client that does not read its replies keeps no memory of reads after unpinAll", async (context) => {
-  const { device, server, path } = await serve(context);
+  const { device, server, path } = await openBench(context);
   device.content.fill(1);
   const socket = await rawClient(path);
   socket.pause();
@@ -192,7 +185,7 @@ test("a client that does not read its replies keeps no memory of reads after unp
 });
 
 test("clients that do not read their replies, however many, leave memory of reads for the others", async (context) => {
-  const { device, server, path } = await serve(context);
+  const { device, server, path } = await openBench(context);
   device.content.fill(1);
   const clients = await Promise.all(Array.from({ length: 24 }, () => rawClient(path)));
   const all = submitted(device, 2 * clients.length);
@@ -210,7 +203,7 @@ test("clients that do not read their replies, however many, leave memory of read
 });
 
 test("a server that is closed while it begins to listen listens nowhere", async (context) => {
-  const { path } = await serve(context);
+  const { path } = await openBench(context);
   const server = new NbdServer({ exports: oneExport(new FakeDevice()), clock: realClock, hungUp: () => false });
   const listening = server.listen({ path: `${path}.late` });
   await Promise.all([server.close(), assert.rejects(listening, { code: "cannot-listen" })]);
@@ -218,7 +211,7 @@ test("a server that is closed while it begins to listen listens nowhere", async 
 });
 
 test("a client that vanishes in the middle of anything leaves nothing", async (context) => {
-  const { device, server, path } = await serve(context);
+  const { device, server, path } = await openBench(context);
   const bytes = conversation(3, 64 * KIB);
   for (let length = 0; length <= bytes.length; length += 7) {
     const socket = await rawClient(path);
@@ -231,7 +224,7 @@ test("a client that vanishes in the middle of anything leaves nothing", async (c
 });
 
 test("rule 10: over the limit of connections a client is turned away, and the others stay", async (context) => {
-  const { connect: open } = await serve(context, new FakeDevice(), { maxConnections: 1 });
+  const { connect: open } = await openBench(context, new FakeDevice(), { maxConnections: 1 });
   const client = await open();
   await assert.rejects(open(), { code: "disconnected" });
   await client.flush();
@@ -239,7 +232,7 @@ test("rule 10: over the limit of connections a client is turned away, and the ot
 });
 
 test("a stale socket file is replaced, a live one and another file are errors", async (context) => {
-  const { path } = await serve(context);
+  const { path } = await openBench(context);
   const options = { exports: oneExport(new FakeDevice()), clock: realClock, hungUp: () => false };
   const other = new NbdServer(options);
   await assert.rejects(other.listen({ path }), { code: "address-in-use" });
@@ -269,13 +262,13 @@ test("TCP serves on a port of its choice, and a port in use is an error", async 
 });
 
 test("an unknown export and a missing server are told apart", async (context) => {
-  const { path } = await serve(context);
+  const { path } = await openBench(context);
   await assert.rejects(NbdClient.connect({ address: { path }, name: "tape" }), { code: "unknown-export" });
   await assert.rejects(NbdClient.connect({ address: { path: `${path}.none` } }), { code: "cannot-connect" });
 });
 
 test("a server that talks something else is a bad server", async (context) => {
-  const { path } = await serve(context);
+  const { path } = await openBench(context);
   const http = createServer((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"));
   http.listen(`${path}.http`);
   await once(http, "listening");
@@ -283,18 +276,6 @@ test("a server that talks something else is a bad server", async (context) => {
   http.close();
   await once(http, "close");
 });
-
-/** Resolves when so many requests have reached the device. */
-function submitted(device: FakeDevice, count: number): Promise<void> {
-  return new Promise((resolve) => {
-    const submit = device.submit.bind(device);
-    let seen = 0;
-    device.submit = (request) => {
-      submit(request);
-      if (++seen === count) resolve();
-    };
-  });
-}
 
 /** A socket file that nobody listens at: bound by a process that is gone. */
 async function staleSocket(path: string): Promise<string> {

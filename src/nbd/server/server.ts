@@ -40,6 +40,8 @@ export class NbdServer {
   readonly #tlsFailures: RareLine;
   readonly #deafness: RareLine;
   #closing = false;
+  /** The ends of listeners that were told to close. */
+  readonly #unbound: Promise<unknown>[] = [];
   #onEmpty: (() => void) | undefined;
 
   constructor(options: NbdServerOptions) {
@@ -89,15 +91,21 @@ export class NbdServer {
     return idle.length;
   }
 
-  /**
-   * No new connections and requests; resolves when those in flight have their replies and all connections are closed, at
-   * the latest after `drainTimeoutMs`, when the rest is cut off. Removes the socket files.
-   */
-  async close(drainTimeoutMs = DRAIN_TIMEOUT_MS): Promise<void> {
+  /** No new connections, options and requests from here on. What is in flight goes on, and ends its connection; see `close`. */
+  shutdown(): void {
+    if (this.#closing) return;
     this.#closing = true;
-    const closed = [...this.#listeners].map((listener) => new Promise((resolve) => listener.close(resolve)));
+    for (const listener of this.#listeners) this.#unbound.push(new Promise((resolve) => listener.close(resolve)));
     this.#listeners.clear();
     for (const connection of this.#connections) connection.shutdown();
+  }
+
+  /**
+   * Shuts down; resolves when what was in flight has its replies and all connections are closed, at the latest after
+   * `drainTimeoutMs`, when the rest is cut off. Removes the socket files.
+   */
+  async close(drainTimeoutMs = DRAIN_TIMEOUT_MS): Promise<void> {
+    this.shutdown();
     if (this.#connections.size > 0) {
       const timer = setTimeout(() => this.#cutOff(), drainTimeoutMs);
       await new Promise<void>((resolve) => {
@@ -105,7 +113,7 @@ export class NbdServer {
       });
       clearTimeout(timer);
     }
-    await Promise.all(closed);
+    await Promise.all(this.#unbound);
   }
 
   #accept(accepted: Socket): void {

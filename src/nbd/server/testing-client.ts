@@ -4,11 +4,18 @@ import { ManualClock } from "../../shadow/testing.ts";
 import { encodeClientFlags, GREETING_BYTES } from "../wire/greeting.ts";
 import { decodeOptionReplyHeader, OPTION_REPLY_HEADER_BYTES } from "../wire/option-replies.ts";
 import { encodeInfoRequest, encodeMetaContextRequest, encodeOption } from "../wire/options.ts";
-import { CHUNK, CHUNK_MAGIC, COMMAND, COMMAND_FLAG, EXTENDED_CHUNK_MAGIC, OPTION } from "../wire/protocol.ts";
+import {
+  CHUNK,
+  CHUNK_MAGIC,
+  COMMAND,
+  COMMAND_FLAG,
+  EXTENDED_CHUNK_MAGIC,
+  OPTION,
+  type ReplyStyle,
+} from "../wire/protocol.ts";
 import { CHUNK_HEADER_BYTES, EXTENDED_CHUNK_HEADER_BYTES, SIMPLE_REPLY_BYTES } from "../wire/replies.ts";
 import { EXTENDED_REQUEST_BYTES, encodeExtendedRequest, encodeRequest, REQUEST_BYTES } from "../wire/requests.ts";
 import { viewOf } from "../wire/view.ts";
-import type { ReplyStyle } from "./choice.ts";
 import type { Exports } from "./exports.ts";
 import type { SessionLimits } from "./limits.ts";
 import type { TlsMode } from "./option-verdict.ts";

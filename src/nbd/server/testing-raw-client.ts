@@ -1,19 +1,16 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { realClock } from "../../front/clock.ts";
 import { GEOMETRY } from "../../shadow/testing.ts";
 import { encodeClientFlags, GREETING_BYTES } from "../wire/greeting.ts";
 import { encodeInfoRequest, encodeMetaContextRequest, encodeOption, OPTION_HEADER_BYTES } from "../wire/options.ts";
 import { COMMAND, COMMAND_FLAG, OPTION, OPTION_REPLY } from "../wire/protocol.ts";
 import { EXTENDED_REQUEST_BYTES, encodeExtendedRequest, encodeRequest, REQUEST_BYTES } from "../wire/requests.ts";
 import { viewOf } from "../wire/view.ts";
-import { NbdServer, type NbdServerOptions } from "./server.ts";
-import { FakeDevice, oneExport } from "./testing.ts";
+import type { NbdServer, NbdServerOptions } from "./server.ts";
+import { FakeDevice } from "./testing.ts";
+import { serve } from "./testing-server.ts";
 
 export const KIB = 1024;
 export const MIB = KIB * KIB;
@@ -41,19 +38,13 @@ export interface Bench {
   isEmpty(): Promise<void>;
 }
 
-export async function serve(
+/** A good client of it is there from the beginning. */
+export async function openBench(
   context: TestContext,
   options: Partial<NbdServerOptions> = {},
   device = new FakeDevice({ size: MIB }),
 ): Promise<Bench> {
-  const folder = mkdtempSync(join(tmpdir(), "skink-bad-input-"));
-  const path = join(folder, "nbd");
-  const server = new NbdServer({ exports: oneExport(device), clock: realClock, hungUp: () => false, ...options });
-  await server.listen({ path });
-  context.after(async () => {
-    await server.close(0);
-    rmSync(folder, { recursive: true });
-  });
+  const { server, path } = await serve(context, device, options);
   const good = await Client.connect({ path });
   await good.choose();
   const isEmptyOfConnections = async (): Promise<void> => {

@@ -236,6 +236,21 @@ export function feed(session: Session, transport: FakeTransport, bytes: Uint8Arr
   return at;
 }
 
+/** Resolves when so many more requests have reached the device. */
+export function submitted(device: FakeDevice, count: number): Promise<void> {
+  return new Promise((resolve) => {
+    const submit = device.submit.bind(device);
+    let seen = 0;
+    device.submit = (request: Request) => {
+      submit(request);
+      if (++seen === count) {
+        device.submit = submit;
+        resolve();
+      }
+    };
+  });
+}
+
 /** The device as the one export, "disk". */
 export function oneExport(device: BlockDevice, name = "disk", description = "a disk"): Exports {
   const only = { name, description, device };

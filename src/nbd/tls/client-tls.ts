@@ -7,22 +7,18 @@ import { MIN_TLS_VERSION, PSK_CIPHERS, X509_CIPHERS } from "./ciphers.ts";
 import { badCredentials, badTls } from "./files.ts";
 import { loadPsk } from "./psk.ts";
 
-/** What a client needs for TLS, files read and checked: options for `tls.connect`, to which the socket is to be added. */
-export interface ClientTls {
-  readonly options: ConnectionOptions;
-}
-
 /**
- * Reads what `parameters` name, for a connection to `address`. With certificates the server's has to be signed by ca-cert.pem
+ * What a client needs for TLS with `address`: options for `tls.connect`, to which the socket is to be added. Reads and checks
+ * the files that `parameters` name. With certificates the server's has to be signed by ca-cert.pem
  * of their folder, or where there is none by a CA that the system trusts, and to be for the host; over a unix socket there is
  * no host but the one in the parameters. With pre-shared keys it is the key that proves the server.
  * Throws `bad-tls` where the parameters make no sense, `bad-credentials` where a file is no good.
  */
-export function loadClientTls(parameters: TlsParameters, address: Address): ClientTls {
+export function loadClientTls(parameters: TlsParameters, address: Address): ConnectionOptions {
   const { certificates, pskFile, type = pskFile === undefined ? "x509" : "psk" } = parameters;
-  if (type === "x509") return { options: x509Options(certificates, parameters, address) };
+  if (type === "x509") return x509Options(certificates, parameters, address);
   if (pskFile === undefined) throw badTls("connect", "the type is psk and no file of keys is named", "tls-psk-file");
-  return { options: pskOptions(pskFile, parameters) };
+  return pskOptions(pskFile, parameters);
 }
 
 function x509Options(

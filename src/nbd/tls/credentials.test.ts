@@ -63,7 +63,7 @@ test("a client's key is that of its user, by default the user of the process", (
   const pskFile = file("users.psk", `alice:${KEY}\n${username}:${KEY}\n`);
   const identity = (name?: string): unknown => {
     const tls = name === undefined ? { pskFile } : { pskFile, username: name };
-    return loadClientTls(tls, HOST).options.pskCallback?.("")?.identity;
+    return loadClientTls(tls, HOST).pskCallback?.("")?.identity;
   };
   assert.equal(identity("alice"), "alice");
   assert.equal(identity(), username);
@@ -84,7 +84,7 @@ test("a folder of certificates is read, for a server and for a client", withCert
   assert.equal(options.requestCert, undefined);
   assert.equal(loadServerTls({ mode: "on", certificates: folder, verifyPeer: true }).options.requestCert, true);
   assert.equal(
-    loadClientTls({ certificates: folder }, HOST).options.cert,
+    loadClientTls({ certificates: folder }, HOST).cert,
     readFileSync(join(folder, "client-cert.pem"), "utf8"),
   );
   revokeClient(folder);
@@ -97,11 +97,11 @@ test(
   () => {
     const folder = makeCertificates(join(scratch, "whole"));
     const ca = pickCertificates(folder, join(scratch, "ca-alone"), ["ca-cert.pem"]);
-    assert.equal(loadClientTls({ certificates: ca }, HOST).options.cert, undefined);
-    assert.equal(loadClientTls({}, HOST).options.ca, undefined);
+    assert.equal(loadClientTls({ certificates: ca }, HOST).cert, undefined);
+    assert.equal(loadClientTls({}, HOST).ca, undefined);
     const none = pickCertificates(folder, join(scratch, "none"), []);
     refused(() => loadClientTls({ certificates: none }, HOST), "bad-credentials", "ca-cert.pem", "it is not there");
-    assert.equal(loadClientTls({ certificates: none, verifyPeer: false }, HOST).options.rejectUnauthorized, false);
+    assert.equal(loadClientTls({ certificates: none, verifyPeer: false }, HOST).rejectUnauthorized, false);
   },
 );
 

@@ -15,6 +15,12 @@ export const SIMPLE_REPLY_MAGIC = 0x67446698;
 export const CHUNK_MAGIC = 0x668e33ef;
 export const EXTENDED_CHUNK_MAGIC = 0x6e8a278c;
 
+/**
+ * What replies look like. `structured`: those that may carry data come in chunks, the others are simple. `extended`:
+ * all come in chunks with extended headers, and requests have extended headers too.
+ */
+export type ReplyStyle = "simple" | "structured" | "extended";
+
 /** Flags of the greeting, and of the client's answer to it. */
 export const HANDSHAKE_FLAG = { FIXED_NEWSTYLE: 1 << 0, NO_ZEROES: 1 << 1 } as const;
 

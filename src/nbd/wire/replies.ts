@@ -8,6 +8,7 @@ import {
   SIMPLE_REPLY_MAGIC,
   STATUS,
 } from "./protocol.ts";
+import { setUint64 } from "./view.ts";
 
 /*
  * A simple reply; the data of a READ follows where there is no error:
@@ -192,10 +193,4 @@ function chunkHeader(
   } else {
     view.setUint32(16, length);
   }
-}
-
-/** `value` < 2^53. */
-function setUint64(view: DataView, at: number, value: number): void {
-  view.setUint32(at, Math.floor(value / 0x1_0000_0000));
-  view.setUint32(at + 4, value >>> 0);
 }

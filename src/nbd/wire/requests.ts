@@ -1,5 +1,5 @@
 import { EXTENDED_REQUEST_MAGIC, REQUEST_MAGIC } from "./protocol.ts";
-import { viewOf } from "./view.ts";
+import { getUint64, setUint64, viewOf } from "./view.ts";
 
 /*
  * A request, from the client; the data of a WRITE follows:
@@ -76,26 +76,23 @@ function decodeCommon(view: DataView, at: number, into: ReceivedRequest): void {
 /** Writes REQUEST_BYTES at `at`. `offset` ≤ 2^53, `length` < 2^32. */
 export function encodeRequest(view: DataView, at: number, header: Readonly<RequestHeader>): void {
   view.setUint32(at, REQUEST_MAGIC);
-  view.setUint16(at + 4, header.flags);
-  view.setUint16(at + 6, header.type);
-  view.setUint32(at + 8, header.cookieHigh);
-  view.setUint32(at + 12, header.cookieLow);
-  view.setUint32(at + 16, Math.floor(header.offset / 0x1_0000_0000));
-  view.setUint32(at + 20, header.offset >>> 0);
+  encodeCommon(view, at, header);
   view.setUint32(at + 24, header.length);
 }
 
 /** Writes EXTENDED_REQUEST_BYTES at `at`. `offset` and `length` ≤ 2^53. */
 export function encodeExtendedRequest(view: DataView, at: number, header: Readonly<RequestHeader>): void {
   view.setUint32(at, EXTENDED_REQUEST_MAGIC);
+  encodeCommon(view, at, header);
+  setUint64(view, at + 24, header.length);
+}
+
+function encodeCommon(view: DataView, at: number, header: Readonly<RequestHeader>): void {
   view.setUint16(at + 4, header.flags);
   view.setUint16(at + 6, header.type);
   view.setUint32(at + 8, header.cookieHigh);
   view.setUint32(at + 12, header.cookieLow);
-  view.setUint32(at + 16, Math.floor(header.offset / 0x1_0000_0000));
-  view.setUint32(at + 20, header.offset >>> 0);
-  view.setUint32(at + 24, Math.floor(header.length / 0x1_0000_0000));
-  view.setUint32(at + 28, header.length >>> 0);
+  setUint64(view, at + 16, header.offset);
 }
 
 /** The payload of a BLOCK_STATUS: the effect length, bytes, and the ids of the contexts that it asks about. */
@@ -117,12 +114,7 @@ export function decodeStatusQuery(payload: Uint8Array): StatusQuery | undefined 
 export function encodeStatusQuery(query: StatusQuery): Uint8Array {
   const bytes = new Uint8Array(8 + 4 * query.contexts.length);
   const view = viewOf(bytes);
-  view.setUint32(0, Math.floor(query.length / 0x1_0000_0000));
-  view.setUint32(4, query.length >>> 0);
+  setUint64(view, 0, query.length);
   for (const [index, context] of query.contexts.entries()) view.setUint32(8 + 4 * index, context);
   return bytes;
-}
-
-function getUint64(view: DataView, at: number): number {
-  return view.getUint32(at) * 0x1_0000_0000 + view.getUint32(at + 4);
 }

@@ -1,5 +1,11 @@
 import type { Target } from "../../nbd/uri.ts";
 
+/**
+ * What is known of the writers that a server was sent: all are answered; some are not, on a connection that it has closed; or
+ * on one that was closed on it, since what it said made no sense any more.
+ */
+export type LastWriters = "answered" | "left" | "cutOff";
+
 /** The server behind one incarnation. */
 export interface NbdServerRun {
   readonly target: Target;
@@ -12,10 +18,9 @@ export interface NbdServerRun {
   /** Its connections have been closed in order, and everything is durable: it may go. Ends in `gone`. */
   close(): void;
   /**
-   * It is given up. `proven`: nothing that it was sent is still to be done. One of ours is killed at once, any other when
-   * its connections are over. Ends in `gone`.
+   * It is given up. One of ours is killed at once, any other when its connections are over. Ends in `gone`.
    */
-  kill(proven: boolean): void;
+  kill(lastWriters: LastWriters): void;
 }
 
 export interface NbdServerEvents {
