@@ -58,8 +58,8 @@ test("option values are percent-decoded", () => {
 test("what can't be served is said in one line, with the mend", () => {
   const cases: [string, RegExp][] = [
     ["", /it is empty/],
-    ["memory", /memory:SIZE was wanted\?/],
-    ["memroy:1M", /there is no driver memroy, memory: was wanted\?/],
+    ["memory", /was memory:SIZE meant\?/],
+    ["memroy:1M", /there is no driver memroy, was memory: meant\?/],
     ["tape:1M", /there is no driver tape, memory:SIZE, .* or exec:COMMAND was wanted/],
     ["disk.img", /it names no driver/],
     ["nbd+unix:///x", /it names no socket/],

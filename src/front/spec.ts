@@ -163,12 +163,12 @@ function pathOfUrl(text: string, url: string): string {
 
 function unknownScheme(scheme: string): string {
   const meant = nearest(scheme, [...Object.keys(BUILT_IN), ...SERVERS]);
-  return `there is no driver ${scheme}, ${meant === undefined ? `${KNOWN} was wanted` : `${meant}: was wanted?`}`;
+  return `there is no driver ${scheme}, ${meant === undefined ? `${KNOWN} was wanted` : `was ${meant}: meant?`}`;
 }
 
 function unknownWord(word: string): string {
   const meant = nearest(word, Object.keys(BUILT_IN));
-  if (meant !== undefined) return `it names no driver, ${meant}:${BUILT_IN[meant]?.main.toUpperCase()} was wanted?`;
+  if (meant !== undefined) return `it names no driver, was ${meant}:${BUILT_IN[meant]?.main.toUpperCase()} meant?`;
   return `it names no driver, ${KNOWN} was wanted`;
 }
 

@@ -36,6 +36,9 @@ for (const option of ["timeoutMs", "replyTimeoutMs", "maxRequests", "maxBytes"])
     const nobody = { address: { path: "/nonexistent/nbd.sock" } };
     for (const value of [0, -1, Number.NaN])
       await assert.rejects(NbdClient.connect(nobody, { [option]: value }), RangeError);
+    for (const option of ["attempts", "delayMs", "maxDelayMs"])
+      for (const value of [0, -1, Number.NaN])
+        await assert.rejects(NbdClient.connect(nobody, { reconnect: { [option]: value } }), RangeError);
   });
 }
 

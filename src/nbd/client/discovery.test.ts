@@ -108,7 +108,7 @@ test("a server that breaks the rules of the handshake is a bad one", async (cont
   }
 });
 
-test("garbage, an old greeting and a server that goes away are told apart", async (context) => {
+test("garbage and an old greeting are bad servers, one that goes away is a lost connection", async (context) => {
   const garbage = await scripted(context, (socket) => socket.write(Buffer.alloc(4096, "garbage ")));
   await assert.rejects(NbdClient.connect(garbage), { code: "bad-server" });
   const old = await scripted(context, (socket) =>

@@ -2,7 +2,7 @@ import { errnoName, isErrno, SkinkError } from "../../block/errors.ts";
 
 /**
  * The codes of the errors that a client rejects with, beside those of {@link NbdRequestError}, which are the names of error
- * numbers. What they mean is in docs/nbd-client.md.
+ * numbers. What they mean is in docs/client.md.
  */
 export const NBD_ERROR_CODES = [
   "bad-uri",

@@ -3,6 +3,7 @@ import { SkinkError } from "../../block/errors.ts";
 import { type Agreement, difference } from "./agreement.ts";
 import { disconnected } from "./errors.ts";
 import { type Established, type EstablishOptions, establish } from "./establish.ts";
+import { positive } from "./options.ts";
 
 const DEFAULT_ATTEMPTS = 10;
 const DEFAULT_DELAY_MS = 100;
@@ -42,12 +43,14 @@ export class Reconnector {
   readonly #target: EstablishOptions;
   #failures = 0;
 
+  /** Throws a RangeError. */
   constructor(target: EstablishOptions, options: ReconnectOptions) {
     this.#target = target;
-    this.attempts = options.attempts ?? DEFAULT_ATTEMPTS;
+    const { attempts = DEFAULT_ATTEMPTS } = options;
+    this.attempts = attempts === Number.POSITIVE_INFINITY ? attempts : positive("reconnect.attempts", attempts);
     this.onReconnect = options.onReconnect;
-    this.#delayMs = options.delayMs ?? DEFAULT_DELAY_MS;
-    this.#maxDelayMs = options.maxDelayMs ?? DEFAULT_MAX_DELAY_MS;
+    this.#delayMs = positive("reconnect.delayMs", options.delayMs ?? DEFAULT_DELAY_MS);
+    this.#maxDelayMs = positive("reconnect.maxDelayMs", options.maxDelayMs ?? DEFAULT_MAX_DELAY_MS);
   }
 
   /** The server has answered something. */

@@ -1,4 +1,4 @@
-/** docs/nbd-client.md: its examples run as they are, and its table of errors is whole. */
+/** docs/client.md: its examples run as they are, and its table of errors is whole. */
 import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
@@ -8,7 +8,7 @@ import { NbdServer } from "../src/nbd/server/server.ts";
 import { FakeDevice, oneExport } from "../src/nbd/server/testing.ts";
 import { inScene } from "./scene.ts";
 
-const page = readFileSync(new URL("../docs/nbd-client.md", import.meta.url), "utf8");
+const page = readFileSync(new URL("../docs/client.md", import.meta.url), "utf8");
 const examples = [...page.matchAll(/^```ts\n(.*?)^```$/gms)].map((match) => match[1] as string);
 const DISK_BYTES = 1 << 20;
 
