@@ -779,3 +779,19 @@ test("a store that is not written to may lose what only writers could use", () =
   bench.attach({ geometry: { ...bench.geometry, fua: false, trim: false, zero: false } });
   assert.deepEqual(bench.mismatches, []);
 });
+
+test("a durable block that a killed driver has torn does not make another store", () => {
+  const bench = new Bench({ geometry: { blockSize: 4096 } });
+  const write = bench.request("write", 0, 8);
+  assert.equal(bench.device.admit(write), "admitted");
+  // Of the block only its first sector is as what is read below, zeroes.
+  write.payload?.slots[0]?.bytes.fill(3, SECTOR);
+  bench.device.submit(write);
+  bench.device.kick();
+  bench.link.complete("write");
+  bench.done("flush");
+  const link = bench.restart();
+  assert.deepEqual(link.summary, ["read 0"]);
+  link.complete("read");
+  assert.deepEqual(bench.mismatches, []);
+});

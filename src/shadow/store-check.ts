@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { crc32 } from "node:zlib";
+import { MIN_BLOCK_SIZE } from "../block/geometry.ts";
 import { type Memory, type Payload, slotBytes } from "../block/memory.ts";
 import type { Request } from "../block/request.ts";
 import { Operation } from "./operation.ts";
@@ -10,6 +11,11 @@ import type { Submissions } from "./submissions.ts";
 export const SAMPLED_BLOCKS = 16;
 /** Once that many are, one durable block in so many takes the place of another. */
 const BLOCKS_PER_SAMPLE = 64;
+/**
+ * The beginning of a block stands for it: no store tears as little as this. A larger block may be half old and half new when its
+ * driver was killed in the middle of a write, and its store be the same all the same.
+ */
+const DIGESTED_BYTES = MIN_BLOCK_SIZE;
 /** How many contents a block may have before it is not remembered any more. */
 const MAX_CONTENTS = 8;
 
@@ -39,7 +45,7 @@ export class StoreCheck {
     const payload = memory.allocate(SAMPLED_BLOCKS * blockSize);
     assert(payload !== undefined, "there is no memory for checking the store");
     this.#payload = payload;
-    this.#zeroes = crc32(new Uint8Array(blockSize));
+    this.#zeroes = crc32(new Uint8Array(DIGESTED_BYTES));
   }
 
   /** Whether a range that has become durable should be told of: all at first, then one in a few, and what is remembered. */
@@ -54,7 +60,7 @@ export class StoreCheck {
    * one when full; of those that it remembers already, that they hold nothing else.
    */
   durable(offset: number, length: number, payload: Payload, position: number): void {
-    const digestAt = (at: number) => crc32(slotBytes(payload, position + at - offset, this.#blockSize));
+    const digestAt = (at: number) => digest(payload, position + at - offset);
     const known = this.#blocks.filter((block) => this.#within(block, offset, length));
     for (const block of known) block.contents = [digestAt(block.offset)];
     if (known.length > 0) return;
@@ -77,7 +83,7 @@ export class StoreCheck {
       } else if (payload === undefined) {
         block.contents.push(this.#zeroes);
       } else {
-        block.contents.push(crc32(slotBytes(payload, block.offset - offset, this.#blockSize)));
+        block.contents.push(digest(payload, block.offset - offset));
       }
     }
   }
@@ -109,9 +115,13 @@ export class StoreCheck {
     assert(done !== undefined);
     const { block, position } = done;
     if (operation.errno !== 0) return undefined;
-    if (block.contents.includes(crc32(slotBytes(this.#payload, position, this.#blockSize)))) return undefined;
+    if (block.contents.includes(digest(this.#payload, position))) return undefined;
     return `the block at ${block.offset}, durable before, has other contents`;
   }
+}
+
+function digest(payload: Payload, position: number): number {
+  return crc32(slotBytes(payload, position, DIGESTED_BYTES));
 }
 
 const FEATURES = ["readOnly", "fua", "trim", "zero", "extents"] as const;
