@@ -10,6 +10,7 @@ const STOP_TIMEOUT_MS = 20_000;
 const LIVE_TIMEOUT_MS = 20_000;
 /** A front answers from its event loop, which nothing may hold up. */
 const STATUS_TIMEOUT_MS = 10_000;
+const LOG_TIMEOUT_MS = 10_000;
 
 export interface ServeOptions {
   /** More arguments of `serve`. */
@@ -112,6 +113,11 @@ export class Front {
       const device = await this.device();
       return device.state === state && device.epoch > after ? device : undefined;
     });
+  }
+
+  /** Waits for a line of its log, which arrives by another way than its answers, and perhaps after them. */
+  async logs(pattern: RegExp): Promise<void> {
+    await until(`the log to say ${pattern}`, LOG_TIMEOUT_MS, () => (pattern.test(this.#stderr) ? true : undefined));
   }
 
   /** Ends the driver by SIGKILL, and waits for the next incarnation to be live. */
