@@ -7,14 +7,16 @@ import { devices } from "./devices.ts";
 import { writeDocument } from "./document.ts";
 import { foreign } from "./foreign.ts";
 import { idle } from "./idle.ts";
+import { killCurve } from "./kill-curve.ts";
 import type { Outcome, Part, Settings } from "./part.ts";
 import { Progress } from "./progress.ts";
 import { recovery } from "./recovery.ts";
 import { formatReport, loadReport, type Report, saveReport } from "./results.ts";
+import { upgrade } from "./upgrade.ts";
 import { volatile } from "./volatile.ts";
 import { Workbench } from "./workbench.ts";
 
-const PARTS: readonly Part[] = [compare, volatile, devices, recovery, foreign, idle];
+const PARTS: readonly Part[] = [compare, volatile, devices, recovery, killCurve, upgrade, foreign, idle];
 const SECONDS = 2;
 const ROUNDS = 5;
 const QUICK_SECONDS = 1;
@@ -28,7 +30,7 @@ parts (${compare.name} where none is named, "all" for all of them):
 ${PARTS.map((part) => `  ${part.name.padEnd(10)} ${part.summary}`).join("\n")}
 
 options:
-  --quick          a short look: ${QUICK_ROUNDS} round of ${QUICK_SECONDS} s, fewer kills
+  --quick          a short look: ${QUICK_ROUNDS} round of ${QUICK_SECONDS} s, fewer kills and upgrades
   --only PATTERN   of ${compare.name}, the cases that a regular expression matches, for example "memory 4k.*qd64"
   --seconds N      length of one run (${SECONDS})
   --rounds N       runs for each server and case, whose median counts (${ROUNDS})

@@ -1,4 +1,5 @@
 import { BASELINE, CASES, compareValue, type Entry, type Kind } from "./cases.ts";
+import { picture, text } from "./svg.ts";
 import { figure } from "./table.ts";
 
 /*
@@ -36,10 +37,7 @@ export function drawComparison(entries: readonly Entry[]): string {
     drawColumn(entries, kind, MARGIN + index * (columnWidth + COLUMN_GAP), columnWidth),
   );
   const height = Math.max(HEADER_HEIGHT, ...columns.map((column) => column.bottom)) + MARGIN;
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#222">`,
-    `<title>Skink beside nbdkit and qemu-nbd</title>`,
-    `<rect width="${WIDTH}" height="${height}" fill="#fff"/>`,
+  return picture("Skink beside nbdkit and qemu-nbd", WIDTH, height, [
     text(
       MARGIN,
       32,
@@ -47,9 +45,7 @@ export function drawComparison(entries: readonly Entry[]): string {
       'font-size="17" font-weight="bold"',
     ),
     ...columns.flatMap((column) => column.marks),
-    "</svg>",
-    "",
-  ].join("\n");
+  ]);
 }
 
 interface Column {
@@ -97,9 +93,4 @@ function drawLegend(servers: readonly string[], left: number, y: number): string
 
 function colorOf(server: string): string {
   return COLORS[server] ?? "#555";
-}
-
-function text(x: number, y: number, content: string, attributes = ""): string {
-  const escaped = content.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-  return `<text x="${x.toFixed(1)}" y="${y}" ${attributes}>${escaped}</text>`;
 }

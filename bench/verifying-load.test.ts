@@ -24,6 +24,7 @@ function disk(drops: (write: number) => boolean) {
 }
 
 async function complete(load: VerifyingLoad, count: number): Promise<void> {
+  load.resume();
   while (load.completed < count && load.failures.length === 0) await load.nextCompletion();
 }
 
@@ -36,6 +37,21 @@ test("an honest disk passes", async () => {
   await load.finish();
   assert.deepEqual(load.failures, []);
   assert.ok(load.longestGapMs > 0);
+});
+
+test("a load at rest asks for nothing, and goes on with what it knows", async () => {
+  const load = new VerifyingLoad(
+    disk((write) => write === 5),
+    1,
+  );
+  await complete(load, 20);
+  await load.pause();
+  const { completed } = load;
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(load.completed, completed);
+  await complete(load, 40);
+  await load.finish();
+  assert.match(load.failures[0] ?? "", /^Block \d+ lost version 1/);
 });
 
 test("one lost write is found, at the latest when everything is read back", async () => {

@@ -17,17 +17,34 @@ export class VerifyingLoad {
   /** Requests answered without an error. */
   completed = 0;
   readonly #client: Client;
-  readonly #lanes: Promise<void>[] = [];
+  /** Of each lane, which block is next. */
+  readonly #randoms: readonly (() => number)[];
   readonly #versions: Uint32Array;
+  #running: Promise<void>[] = [];
   #stopping = false;
-  #lastAt = performance.now();
+  #lastAt = 0;
   #longestGapMs = 0;
   #waiting: (() => void)[] = [];
 
+  /** Nothing runs yet. */
   constructor(client: Client, depth: number) {
     this.#client = client;
     this.#versions = new Uint32Array(depth * BLOCKS_PER_LANE);
-    for (let lane = 0; lane < depth; lane++) this.#lanes.push(this.#run(lane));
+    this.#randoms = Array.from({ length: depth }, (_, lane) => pseudoRandom(lane + 1));
+  }
+
+  /** Starts it, or goes on with it. A load that has failed stays at rest. */
+  resume(): void {
+    if (this.failures.length > 0) return;
+    this.#stopping = false;
+    this.#lastAt = performance.now();
+    this.#running = this.#randoms.map((random, lane) => this.#run(lane, random));
+  }
+
+  /** Resolves when nothing is in flight any more. */
+  async pause(): Promise<void> {
+    this.#stopping = true;
+    await Promise.all(this.#running);
   }
 
   /** From here on the longest gap is looked for anew; it may have begun before. */
@@ -40,7 +57,7 @@ export class VerifyingLoad {
     return this.#longestGapMs;
   }
 
-  /** Resolves with the next completion, or when the load has failed. */
+  /** Resolves with the next completion of a load that runs, or when it has failed. */
   nextCompletion(): Promise<void> {
     if (this.failures.length > 0) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push(resolve));
@@ -48,8 +65,7 @@ export class VerifyingLoad {
 
   /** Ends the load, then reads back every block that it wrote. */
   async finish(): Promise<void> {
-    this.#stopping = true;
-    await Promise.all(this.#lanes);
+    await this.pause();
     const into = new Uint8Array(BLOCK_BYTES);
     for (const [block, version] of this.#versions.entries()) {
       if (version === 0) continue;
@@ -62,9 +78,8 @@ export class VerifyingLoad {
     }
   }
 
-  async #run(lane: number): Promise<void> {
+  async #run(lane: number, random: () => number): Promise<void> {
     const first = lane * BLOCKS_PER_LANE;
-    const random = pseudoRandom(lane + 1);
     const bytes = new Uint8Array(BLOCK_BYTES);
     try {
       for (let turn = 1; !this.#stopping; turn++) {

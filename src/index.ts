@@ -2,6 +2,8 @@
 export { SkinkError } from "./block/errors.ts";
 export { readConfig } from "./front/config.ts";
 export { Front, type FrontConfig } from "./front/front.ts";
+export type { HealthConfig, HealthContext } from "./front/health-check.ts";
+export type { HookConfig } from "./front/hook.ts";
 export { createLog, type LogLevel, type LogOptions } from "./front/log.ts";
 export type { DeviceConfig, LinkKind } from "./front/served-device.ts";
 export { type DeviceSpec, parseSpec } from "./front/spec.ts";

@@ -1,6 +1,8 @@
 import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { FAULT_KINDS } from "../src/block/fault.ts";
+import { DEFAULT_POLICY } from "../src/supervisor/policy.ts";
 
 const MAX_SMALLEST_DRIVER_LINES = 15;
 
@@ -17,6 +19,21 @@ test("every dependency is in docs/dependencies.md, and nothing else", () => {
   const named = [...text("docs/dependencies.md").matchAll(/^\| (\S+) \| .* \| .* \| .* \|$/gm)].map((row) => row[1]);
   const wanted = Object.keys({ ...dependencies, ...devDependencies });
   assert.deepEqual(named.filter((name) => name !== "package" && name !== "---").sort(), wanted.sort());
+});
+
+test("docs/faults.md has a row for each fault, and each policy with its default", () => {
+  const page = text("docs/faults.md");
+  const rows = page.split("\n").filter((line) => line.startsWith("| `"));
+  for (const kind of FAULT_KINDS) {
+    assert(
+      rows.some((row) => row.split("|")[1]?.includes(`\`${kind}\``)),
+      `there is no row for ${kind}`,
+    );
+  }
+  for (const [name, value] of Object.entries(DEFAULT_POLICY)) {
+    const figure = typeof value === "number" && value >= 10_000 ? `${value}`.replace(/(\d)(\d{3})$/, "$1 $2") : value;
+    assert(page.includes(`| \`${name}\` | ${figure} |`), `${name} is not there, or not ${figure}`);
+  }
 });
 
 function text(path: string): string {

@@ -21,7 +21,7 @@ const LISTEN_TIMEOUT_MS = 5000;
 const driver = linkDriver(({ spec = "" }, ports) => {
   const { source } = parseSpec(spec);
   if (source.type === "module") throw new Error(`${spec} is no server`);
-  return new NbdIncarnations({ source, wantsWrites: true, output: () => {}, ...ports });
+  return new NbdIncarnations({ sourceOf: () => source, wantsWrites: true, output: () => {}, ...ports });
 });
 
 describe("behind the link nbd", { skip: peer("nbdkit", "qemu-nbd", "qemu-img") }, () => {
@@ -59,8 +59,14 @@ test("a remote server is left although something was not sent to it yet", {
   const source = { type: "server", target, connections: 2, settleMs: undefined } as const;
   const events = new Recorder();
   const memory = createHeapArenas({ writeBytes: 0, readBytes: 0 });
-  const incarnations = new NbdIncarnations({ source, wantsWrites: true, memory, events, output: () => {} });
-  incarnations.start(1);
+  const incarnations = new NbdIncarnations({
+    sourceOf: () => source,
+    wantsWrites: true,
+    memory,
+    events,
+    output: () => {},
+  });
+  incarnations.start(1, { kind: "nbdkit" });
   const { link } = await events.seen("opened", 1);
   link.submit(1, "flush", 0, 0, 0, 0);
   incarnations.kill(1);

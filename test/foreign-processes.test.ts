@@ -144,7 +144,11 @@ test("a stop while the server hangs is over in time, unclean, and leaves nothing
     newDisk(scene);
     const front = await serve(
       scene,
-      configure(scene, "nbdkit -f -U {socket} --filter=cache file disk.img", `stopTimeoutMs: ${STOP_TIMEOUT_MS}`),
+      configure(
+        scene,
+        "nbdkit -f -U {socket} --filter=cache file disk.img",
+        `watch: false, stopTimeoutMs: ${STOP_TIMEOUT_MS}`,
+      ),
     );
     const client = await NbdClient.connect(front.uri);
     scene.defer(() => client.destroy());

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { NbdClient } from "../src/nbd/index.ts";
 import type { Scene } from "./scene.ts";
 import { SECTOR_BYTES, SectorHistory } from "./sector-history.ts";
@@ -15,28 +16,38 @@ const REPLY_TIMEOUT_MS = 20_000;
 /** A whole number, 0 ≤ n < bound. */
 export type Random = (bound: number) => number;
 
+export interface LoadOptions {
+  /** How long each request of a client waits for its turn after the one before. Not at all if left out. */
+  readonly pauseMs?: number;
+}
+
+/** A load that leaves the cores to others, for the most part. */
+export const GENTLE: LoadOptions = { pauseMs: 5 };
+
 /** Several clients that write and check the same disk of DISK_BYTES, from different connections, all the time. */
 export class Load {
   readonly history = new SectorHistory(SECTORS);
   readonly #clients: readonly NbdClient[];
   readonly #random: Random;
+  readonly #pauseMs: number;
   readonly #lanes: Promise<void>[];
   #isOver = false;
   #failure: unknown;
   /** When the newest flush of those acknowledged was asked for. What came before it has to be durable. */
   #flushedSince: number;
 
-  static async start(scene: Scene, uri: string, random: Random): Promise<Load> {
+  static async start(scene: Scene, uri: string, random: Random, options: LoadOptions = {}): Promise<Load> {
     const clients = await Promise.all(Array.from({ length: CLIENTS }, () => NbdClient.connect(uri)));
     scene.defer(() => {
       for (const client of clients) client.destroy();
     });
-    return new Load(clients, random);
+    return new Load(clients, random, options);
   }
 
-  private constructor(clients: readonly NbdClient[], random: Random) {
+  private constructor(clients: readonly NbdClient[], random: Random, { pauseMs = 0 }: LoadOptions) {
     this.#clients = clients;
     this.#random = random;
+    this.#pauseMs = pauseMs;
     this.#flushedSince = this.history.beginRead();
     this.#lanes = clients.flatMap((client) => Array.from({ length: REQUESTS_EACH }, () => this.#lane(client)));
   }
@@ -77,7 +88,10 @@ export class Load {
 
   async #lane(client: NbdClient): Promise<void> {
     try {
-      while (!this.#isOver) await this.#request(client);
+      while (!this.#isOver) {
+        await this.#request(client);
+        if (this.#pauseMs > 0) await sleep(this.#pauseMs);
+      }
     } catch (error) {
       this.#failure ??= error;
       this.#isOver = true;

@@ -19,6 +19,8 @@ export interface ServeOptions {
   readonly devices?: number;
   /** Clients come by --port or by what `args` or the configuration say, not by a socket of the scene. */
   readonly ownListener?: boolean;
+  /** NODE_OPTIONS of the front, and so of its driver hosts. */
+  readonly nodeOptions?: string;
 }
 
 /** Starts `skink serve SPEC` and waits until it says that all its devices are ready. It ends with the scene. */
@@ -26,7 +28,7 @@ export async function serve(scene: Scene, spec: string, options: ServeOptions = 
   const control = scene.path("control");
   const listener = options.ownListener ? [] : ["--socket", scene.path("nbd")];
   const args = ["serve", spec, ...listener, "--control", control, ...(options.args ?? [])];
-  const child = scene.spawn(process.execPath, [SKINK, ...args]);
+  const child = scene.spawn("env", [`NODE_OPTIONS=${options.nodeOptions ?? ""}`, process.execPath, SKINK, ...args]);
   const front = new Front(child, control);
   scene.defer(() => front.end("SIGTERM"));
   const devices = options.devices ?? 1;

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import { askFront, type ControlResults } from "../front/control-client.ts";
-import type { ControlRequest } from "../front/control-protocol.ts";
+import { askFront, type ControlResults, eventsOf, type PlainRequest } from "../front/control-client.ts";
+import type { StreamedEvent } from "../front/events.ts";
 import { findControlPath } from "../front/runtime-folder.ts";
 
 export interface ControlOptions {
@@ -13,9 +13,18 @@ export function withControl(command: Command): Command {
 }
 
 /** Asks the front that the options choose. */
-export async function ask<Request extends ControlRequest>(
+export async function ask<Request extends PlainRequest>(
   { control }: ControlOptions,
   request: Request,
 ): Promise<ControlResults[Request["command"]]> {
   return await askFront(control ?? (await findControlPath()), request);
+}
+
+/** The events of the front that the options choose: see {@link eventsOf}. */
+export async function* events(
+  { control }: ControlOptions,
+  follow: boolean,
+  signal: AbortSignal,
+): AsyncGenerator<StreamedEvent, void, void> {
+  yield* eventsOf(control ?? (await findControlPath()), follow, signal);
 }

@@ -4,16 +4,18 @@ import { SkinkError } from "../block/errors.ts";
 import { addAttach, addDetach } from "./attach.ts";
 import { addBench } from "./bench.ts";
 import { addDemo } from "./demo.ts";
+import { addEvents } from "./events.ts";
 import { addKill } from "./kill.ts";
 import { addRestart } from "./restart.ts";
 import { addServe } from "./serve.ts";
 import { addStatus } from "./status.ts";
 import { addStop } from "./stop.ts";
+import { addUpgrade } from "./upgrade.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_BAD_USAGE = 2;
 /** Codes of errors that are about what was typed. */
-const USAGE_CODES = ["bad-spec", "bad-config", "bad-name", "bad-link", "bad-usage", "bad-tls"];
+const USAGE_CODES = ["bad-spec", "bad-config", "bad-name", "bad-usage", "bad-tls", "bad-device"];
 
 const program = new Command("skink")
   .description("Block devices for Linux whose drivers may crash or be replaced while the I/O goes on.")
@@ -30,12 +32,26 @@ Examples:
   skink serve './my-driver.ts?key=value' --name disk --port 10809
   skink status                               what the front is doing, and its last recoveries
   skink kill disk                            crash the driver on purpose: clients notice a short delay
+  skink upgrade disk ./my-driver-2.ts        replace the driver under load
+  skink events                               what happened, and why; then what happens
   skink attach disk /dev/nbd0                make it a disk of this machine, as root
 
 A client is anything that speaks NBD: nbdinfo, nbdcopy, nbdfuse, qemu, fio, the Linux kernel by nbd-client.
 Exit codes: 0 well, 1 failed, 2 bad usage.`,
   );
-for (const add of [addServe, addStatus, addKill, addRestart, addStop, addAttach, addDetach, addDemo, addBench]) {
+for (const add of [
+  addServe,
+  addStatus,
+  addEvents,
+  addKill,
+  addRestart,
+  addUpgrade,
+  addStop,
+  addAttach,
+  addDetach,
+  addDemo,
+  addBench,
+]) {
   add(program);
 }
 

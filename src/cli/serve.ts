@@ -23,6 +23,9 @@ interface ServeOptions {
   readonly control?: string;
   readonly link?: LinkKind;
   readonly readOnly?: true;
+  readonly standby?: true;
+  readonly verify?: "digests";
+  readonly fallback?: string;
   readonly tls?: "off" | TlsSettings["mode"];
   readonly tlsCertificates?: string;
   readonly tlsPsk?: string;
@@ -49,6 +52,11 @@ export function addServe(program: Command): void {
       ]),
     )
     .option("--read-only", "let no client write")
+    .option("--standby", "keep a spare driver host ready: shorter recoveries for one more process")
+    .addOption(
+      new Option("--verify <how>", "check what the driver returns by digests of its blocks").choices(["digests"]),
+    )
+    .option("--fallback <spec>", "another driver for the same store, for when restarts don't help")
     .addOption(
       new Option("--tls <mode>", "encrypt for no client, for those that ask, or for all (default: off)").choices([
         "off",
@@ -75,11 +83,13 @@ Specs:
   ./my-driver.ts?key=value            a driver of your own
   exec:nbdkit -f -U {socket} file disk.img   any NBD server, started and restarted by Skink
   nbd+unix:///disk?socket=PATH, nbd://HOST/  one that somebody else runs: docs/servers.md
-  skink.yaml                          several devices, with limits and policies
+  skink.yaml                          several devices, with limits, policies, hooks and health checks
 
 Examples:
   skink serve memory:256M --name disk --socket /tmp/disk.sock
   nbdinfo 'nbd+unix:///disk?socket=/tmp/disk.sock'
+
+  skink serve './my-driver.ts?path=disk.img' --standby --verify digests --fallback file:disk.img
 
   psktool -u alice -p keys.psk        encrypted, by a key that both sides know; certificates: docs/tls.md
   skink serve memory:256M --name disk --port 10809 --tls-psk keys.psk
@@ -132,18 +142,24 @@ function tlsOf(
   };
 }
 
-function configOfFile(path: string, { name, link, readOnly }: ServeOptions): FrontConfig {
-  if (name !== undefined || link !== undefined || readOnly !== undefined) {
-    const wanted = "these to be said of each device in the file was wanted";
-    throw new SkinkError(
-      "bad-usage",
-      `Cannot serve ${path}: there is --name, --link or --read-only beside it, ${wanted}`,
-    );
-  }
-  return readConfig(path);
+function configOfFile(path: string, options: ServeOptions): FrontConfig {
+  const { name, link, readOnly, standby, verify, fallback } = options;
+  const ofDevices = {
+    "--name": name,
+    "--link": link,
+    "--read-only": readOnly,
+    "--standby": standby,
+    "--verify": verify,
+    "--fallback": fallback,
+  };
+  const beside = Object.entries(ofDevices).find(([, value]) => value !== undefined);
+  if (beside === undefined) return readConfig(path);
+  const wanted = "this to be said of each device in the file was wanted";
+  throw new SkinkError("bad-usage", `Cannot serve ${path}: there is ${beside[0]} beside it, ${wanted}`);
 }
 
-function deviceOf(text: string, { name, link, readOnly, shadow }: ServeOptions): DeviceConfig {
+function deviceOf(text: string, options: ServeOptions): DeviceConfig {
+  const { name, link, readOnly, standby, verify, fallback, shadow } = options;
   const spec = parseSpec(text);
   return {
     name: name ?? defaultName(spec.kind),
@@ -151,6 +167,9 @@ function deviceOf(text: string, { name, link, readOnly, shadow }: ServeOptions):
     retains: shadow,
     ...(link === undefined ? {} : { link }),
     ...(readOnly === undefined ? {} : { readOnly }),
+    ...(standby === undefined ? {} : { standby }),
+    ...(verify === undefined ? {} : { verify }),
+    ...(fallback === undefined ? {} : { fallback: parseSpec(fallback) }),
   };
 }
 

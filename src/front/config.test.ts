@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { DEFAULT_POLICY } from "../supervisor/policy.ts";
 import { parseConfig, readConfig } from "./config.ts";
+import { checkContradictions } from "./contradictions.ts";
 import { parseSpec } from "./spec.ts";
 
 const FILE = "/srv/skink.yaml";
@@ -13,8 +15,12 @@ devices:
     spec: file:db.img?size=10G
     link: inline
     readOnly: true
-    limits: { pieces: 10, writeBytes: 64M, readBytes: 1048576 }
+    verify: digests
+    limits: { pieces: 10, writeBytes: 64M, readBytes: 1048576, digestBytes: 16M }
     policy: { heldTimeoutMs: 5 }
+    fallback: file:db.img
+    hook: ./tell.sh
+    health: { command: ./check.sh }
   - name: scratch
     driver: "null"
     options: { size: 1G, memory: true, block: 4096 }
@@ -31,8 +37,17 @@ control: run/control.sock
         spec: parseSpec("file:/srv/db.img?size=10G"),
         link: "inline",
         readOnly: true,
-        limits: { pieces: 10, writeBytes: 64 << 20, readBytes: 1 << 20 },
+        verify: "digests",
+        limits: { pieces: 10, writeBytes: 64 << 20, readBytes: 1 << 20, digestBytes: 16 << 20 },
         policy: { heldTimeoutMs: 5 },
+        fallback: parseSpec("file:/srv/db.img"),
+        hook: { command: "./tell.sh", folder: "/srv" },
+        health: {
+          check: { type: "command", command: "./check.sh", folder: "/srv" },
+          everyMs: 5000,
+          timeoutMs: 2000,
+          failures: 2,
+        },
       },
       {
         name: "scratch",
@@ -43,6 +58,51 @@ control: run/control.sock
     tls: { mode: "required", certificates: "/srv/pki", psk: "/etc/keys.psk", verifyPeer: true },
     control: "/srv/run/control.sock",
   });
+});
+
+test("the whole policy can be said, with 0 where that means no limit", () => {
+  const unlimited = {
+    maxResidentBytes: 0,
+    maxOpenFiles: 0,
+    maxLagMs: 0,
+    restartBudget: 0,
+    probationRequests: 0,
+    probationMs: 0,
+  };
+  const said = { ...DEFAULT_POLICY, ...unlimited, exhausted: "read-only", watch: false };
+  const device = `devices: [{ name: a, spec: "memory:1M", policy: ${JSON.stringify(said)} }]`;
+  assert.deepEqual(parseConfig(device, FILE).devices[0]?.policy, said);
+});
+
+test("a resident size may be said as one", () => {
+  const { devices } = parseConfig("devices: [{ name: a, spec: memory:1M, policy: { maxResidentBytes: 2G } }]", FILE);
+  assert.deepEqual(devices[0]?.policy, { maxResidentBytes: 2 * 2 ** 30 });
+});
+
+test("a fallback has a long form, a health check may be a module, and verify may be off", () => {
+  const { devices } = parseConfig(
+    `
+devices:
+  - name: a
+    spec: memory:1M
+    standby: true
+    verify: off
+    policy: { poison: fallback }
+    fallback: { driver: "null", options: { size: 1M } }
+    health: { module: config.test.ts, everyMs: 10, timeoutMs: 20, failures: 3 }
+`,
+    import.meta.filename,
+  );
+  assert.deepEqual(devices, [
+    {
+      name: "a",
+      spec: parseSpec("memory:1M"),
+      standby: true,
+      policy: { poison: "fallback" },
+      fallback: parseSpec("null:1M"),
+      health: { check: { type: "module", module: import.meta.url }, everyMs: 10, timeoutMs: 20, failures: 3 },
+    },
+  ]);
 });
 
 test("TLS that is off is as none", () => {
@@ -97,7 +157,7 @@ test("each mistake is one line with the file, its line and its path", () => {
     [`${device}    link: procces`, ':4: devices[0].link: it is "procces", process or inline was wanted'],
     [
       "devices:\n  - name: a\n    spec: exec:nbdkit -fU {socket} null\n    link: inline",
-      ":4: devices[0].link: it is beside exec:nbdkit, an NBD server, no link was wanted",
+      ":4: devices[0].link: it is inline beside exec:nbdkit, an NBD server, no link was wanted",
     ],
     [`${device}    readonly: true`, ":4: devices[0].readonly: there is no such key, was readOnly meant?"],
     [`${device}    limits: { peices: 3 }`, ":4: devices[0].limits.peices: there is no such key, was pieces meant?"],
@@ -108,6 +168,46 @@ test("each mistake is one line with the file, its line and its path", () => {
       `${device}    policy:\n      heldTimeoutMs: 1.5`,
       ":5: devices[0].policy.heldTimeoutMs: it is 1.5, a whole number",
     ],
+    [`${device}    policy: { watch: 1 }`, ":4: devices[0].policy.watch: it is 1, true or false was wanted"],
+    [`${device}    policy: { exhausted: dead }`, ':4: devices[0].policy.exhausted: it is "dead", held or failed or'],
+    [`${device}    policy: { maxOpenFiles: -1 }`, ":4: devices[0].policy.maxOpenFiles: it is -1, at least 0 was"],
+    [`${device}    policy: { deadlineFactor: 0.5 }`, ":4: devices[0].policy.deadlineFactor: it is 0.5, at least 1"],
+    [
+      `${device}    policy: { deadlineCeilingMs: 1000 }`,
+      ":4: devices[0].policy.deadlineCeilingMs: it is 1000, at least stuckFloorMs, which is 1500, was wanted",
+    ],
+    [
+      `${device}    policy: { maxRestartDelayMs: 50 }`,
+      ":4: devices[0].policy.maxRestartDelayMs: it is 50, at least restartDelayMs, which is 100, was wanted",
+    ],
+    [
+      `${device}    policy: { poison: fallback }`,
+      ":4: devices[0].policy.poison: it is fallback and the device has none, a fallback or error was wanted",
+    ],
+    [`${device}    link: inline\n    standby: true`, ":5: devices[0].standby: it is beside link inline, link process"],
+    [
+      "devices:\n  - name: a\n    spec: nbd://host/disk\n    standby: true",
+      ":4: devices[0].standby: it is beside nbd, an NBD server, a driver in a host of its own was wanted",
+    ],
+    [`${device}    verify: all`, ':4: devices[0].verify: it is "all", off or digests was wanted'],
+    [`${device}    fallback: memroy:1M`, ':4: devices[0].fallback: Cannot serve "memroy:1M": there is no driver'],
+    [
+      `${device}    fallback: { option: {} }`,
+      ":4: devices[0].fallback.option: there is no such key, was options meant?",
+    ],
+    [`${device}    fallback: {}`, ":4: devices[0].fallback: neither is there, spec or driver was wanted"],
+    [`${device}    fallback: 3`, ":4: devices[0].fallback: it is 3, a spec or a mapping was wanted"],
+    [`${device}    hook: ""`, ":4: devices[0].hook: it is empty"],
+    [`${device}    health: {}`, ":4: devices[0].health: neither is there, command or module was wanted"],
+    [
+      `${device}    health: { command: a, module: b }`,
+      ":4: devices[0].health: command and module are both there, command or module was wanted",
+    ],
+    [
+      `${device}    health: { module: no.ts }`,
+      ":4: devices[0].health: there is no file /srv/no.ts, a module was wanted",
+    ],
+    [`${device}    health: { comand: a }`, ":4: devices[0].health.comand: there is no such key, was command meant?"],
     [`${device}listen: { port: 99999 }`, ":4: listen.port: it is 99999, at most 65535 was wanted"],
     [`${device}listen: { host: a }`, ":4: listen: it has a host and no port"],
     [`${device}colour: red`, ":4: colour: there is no such key, one of devices, listen, tls, control was wanted"],
@@ -138,6 +238,15 @@ test("each mistake is one line with the file, its line and its path", () => {
       text,
     );
   }
+});
+
+test("what a program says of a device is held to the same", () => {
+  const spec = parseSpec("memory:1M");
+  checkContradictions("disk", { spec, standby: true });
+  assert.throws(() => checkContradictions("disk", { spec, standby: true, link: "inline" }), {
+    code: "bad-device",
+    message: "Cannot serve disk: standby: it is beside link inline, link process was wanted",
+  });
 });
 
 test("all mistakes are named at once, up to a limit", () => {

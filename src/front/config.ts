@@ -1,85 +1,19 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { LineCounter, parseDocument } from "yaml";
-import { z } from "zod";
+import type { z } from "zod";
 import { SkinkError } from "../block/errors.ts";
 import { nearest } from "../block/nearest.ts";
-import { parseSize } from "../block/size.ts";
-import type { ArenaLimits } from "../link/shared-arenas.ts";
 import type { TlsSettings } from "../nbd/tls/server-tls.ts";
-import { MAX_STRING_BYTES } from "../nbd/wire/protocol.ts";
-import type { DeviceLimits } from "../shadow/limits.ts";
-import type { Policy } from "../supervisor/policy.ts";
+import { configSchema, type DriverEntry, type HealthEntry, knownKeys, type TlsEntry } from "./config-schema.ts";
+import { contradictions } from "./contradictions.ts";
 import type { FrontConfig } from "./front.ts";
+import type { HealthConfig } from "./health-check.ts";
 import type { DeviceConfig } from "./served-device.ts";
 import { type DeviceSpec, parseSpec, specOf } from "./spec.ts";
 
 const MAX_MISTAKES = 10;
-
-const milliseconds = z.number().int().positive();
-/** Bytes, as a number or as a text such as 256M. */
-const size = z.union([z.number().int().positive(), z.string()]).transform((value, context) => {
-  try {
-    return typeof value === "number" ? value : parseSize(value);
-  } catch {
-    context.addIssue({ code: "custom", message: "no size, such as 256M" });
-    return z.NEVER;
-  }
-});
-
-const limits = z.strictObject({
-  pieces: z.number().int().positive(),
-  flushShare: z.number().positive().max(1),
-  cheapFlushBytes: size,
-  flushAgeMs: milliseconds,
-  flushRetryMs: milliseconds,
-  stallTimeoutMs: milliseconds,
-  writeBytes: size,
-  readBytes: size,
-} satisfies Record<keyof (DeviceLimits & ArenaLimits), z.ZodType>);
-
-const policy = z.strictObject({
-  openTimeoutMs: milliseconds,
-  reapTimeoutMs: milliseconds,
-  heldTimeoutMs: milliseconds,
-  restartDelayMs: milliseconds,
-  maxRestartDelayMs: milliseconds,
-  stopTimeoutMs: milliseconds,
-} satisfies Record<keyof Policy, z.ZodType>);
-
-const device = z.strictObject({
-  name: z
-    .string()
-    .min(1)
-    .refine((name) => Buffer.byteLength(name) <= MAX_STRING_BYTES, `longer than ${MAX_STRING_BYTES} bytes`),
-  spec: z.string().optional(),
-  driver: z.string().optional(),
-  options: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]).transform(String)).optional(),
-  link: z.enum(["process", "inline"]).optional(),
-  readOnly: z.boolean().optional(),
-  limits: limits.partial().optional(),
-  policy: policy.partial().optional(),
-});
-
-const tls = z.strictObject({
-  mode: z.enum(["off", "on", "required"]).default("required"),
-  certificates: z.string().min(1).optional(),
-  psk: z.string().min(1).optional(),
-  verifyPeer: z.boolean().optional(),
-});
-
-const schema = z.strictObject({
-  devices: z.array(device).min(1),
-  listen: z
-    .strictObject({
-      socket: z.string().min(1).optional(),
-      port: z.number().int().min(0).max(65535).optional(),
-      host: z.string().min(1).optional(),
-    })
-    .default({}),
-  tls: tls.optional(),
-  control: z.string().min(1).optional(),
-});
 
 type Path = readonly (string | number)[];
 
@@ -105,7 +39,12 @@ export function readConfig(file: string): FrontConfig {
  *       link: process                  # or inline
  *       readOnly: false
  *       limits: { pieces: 65536, writeBytes: 256M }
- *       policy: { heldTimeoutMs: 60000 }
+ *       policy: { heldTimeoutMs: 60000, restartBudget: 5 }
+ *       standby: true                  # a spare driver host, ready to take over
+ *       verify: digests                # reads are checked; or off
+ *       fallback: ./simple.ts?path=db.img    # or: { driver: ./simple.ts, options: { path: db.img } }
+ *       hook: ./tell-somebody.sh       # a command that is run for each decision
+ *       health: { command: ./check.sh, everyMs: 5000, timeoutMs: 2000, failures: 2 }    # or: module: check.ts
  *   listen: { socket: skink.sock }     # and, or: port: 10809, host: 127.0.0.1
  *   tls: { certificates: pki, psk: keys.psk, verifyPeer: true }     # and mode: off, on, or required, the default
  *   control: control.sock
@@ -126,7 +65,7 @@ export function parseConfig(text: string, file: string): FrontConfig {
   for (const error of document.errors) mistakes.push(`${file}:${lineAt(error.pos[0])}: ${error.message}`);
   if (mistakes.length > 0) throw badConfig(mistakes);
   const value = plainValue(document, file);
-  const parsed = schema.safeParse(value);
+  const parsed = configSchema.safeParse(value);
   if (!parsed.success) {
     for (const issue of parsed.error.issues) {
       const path = issue.path.filter((key) => typeof key !== "symbol");
@@ -147,22 +86,32 @@ export function parseConfig(text: string, file: string): FrontConfig {
     const path = ["devices", index];
     if (names.has(entry.name)) mistake([...path, "name"], `${entry.name} is there twice, a name of its own was wanted`);
     names.add(entry.name);
-    try {
-      const spec = readSpec(entry, base);
-      if (entry.link !== undefined && spec.source.type !== "module") {
-        mistake([...path, "link"], `it is beside ${spec.kind}, an NBD server, no link was wanted`);
+    const attempt = <Value>(key: string, read: () => Value): Value | undefined => {
+      try {
+        return read();
+      } catch (error) {
+        if (!(error instanceof SkinkError)) throw error;
+        mistake([...path, key], error.message);
+        return undefined;
       }
-      devices.push({
-        name: entry.name,
-        spec,
-        ...present({ link: entry.link, readOnly: entry.readOnly }),
-        ...(entry.limits === undefined ? {} : { limits: present(entry.limits) }),
-        ...(entry.policy === undefined ? {} : { policy: present(entry.policy) }),
-      });
-    } catch (error) {
-      if (!(error instanceof SkinkError)) throw error;
-      mistake(entry.spec !== undefined ? [...path, "spec"] : [...path, "driver"], error.message);
-    }
+    };
+    const spec = attempt(entry.spec !== undefined ? "spec" : "driver", () => readSpec(entry, base));
+    const { fallback, hook, health, verify } = entry;
+    const settings = present({
+      link: entry.link,
+      readOnly: entry.readOnly,
+      standby: entry.standby,
+      verify: verify === "off" ? undefined : verify,
+      limits: entry.limits && present(entry.limits),
+      policy: entry.policy && present(entry.policy),
+      fallback: fallback && attempt("fallback", () => readSpec(fallback, base)),
+      hook: hook === undefined ? undefined : { command: hook, folder: base },
+      health: health && attempt("health", () => readHealth(health, base)),
+    });
+    if (spec === undefined || (fallback !== undefined && settings.fallback === undefined)) continue;
+    const config = { name: entry.name, spec, ...settings };
+    devices.push(config);
+    for (const { key, what } of contradictions(config)) mistake([...path, ...key], what);
   }
   if (listen.host !== undefined && listen.port === undefined) {
     mistake(["listen"], "it has a host and no port, both were wanted");
@@ -189,7 +138,7 @@ function plainValue(document: ReturnType<typeof parseDocument>, file: string): u
   }
 }
 
-function readSpec({ spec, driver, options }: z.infer<typeof device>, base: string): DeviceSpec {
+function readSpec({ spec, driver, options }: DriverEntry, base: string): DeviceSpec {
   const what = (is: string): SkinkError => new SkinkError("bad-config", `${is}, spec or driver was wanted`);
   if (spec !== undefined && driver !== undefined) throw what("spec and driver are both there");
   if (spec !== undefined && options !== undefined) {
@@ -200,11 +149,22 @@ function readSpec({ spec, driver, options }: z.infer<typeof device>, base: strin
   throw what("neither is there");
 }
 
+function readHealth({ command, module, ...times }: HealthEntry, base: string): HealthConfig {
+  const what = (is: string): SkinkError => new SkinkError("bad-config", `${is}, command or module was wanted`);
+  if (command !== undefined && module !== undefined) throw what("command and module are both there");
+  if (command !== undefined) return { check: { type: "command", command, folder: base }, ...times };
+  if (module === undefined) throw what("neither is there");
+  const path = resolve(base, module);
+  if (!existsSync(path)) throw new SkinkError("bad-config", `there is no file ${path}, a module was wanted`);
+  return { check: { type: "module", module: pathToFileURL(path).href }, ...times };
+}
+
 /** "expected" in the words of the file's reader. */
 function wanted(issue: z.core.$ZodIssue, value: unknown): string {
   const is = value === undefined ? "it is missing" : `it is ${JSON.stringify(value)?.slice(0, 80)}`;
   switch (issue.code) {
     case "invalid_type":
+      if (issue.path.at(-1) === "fallback") return `${is}, a spec or a mapping was wanted`;
       return `${is}, ${article(issue.expected)} was wanted`;
     case "invalid_value":
       return `${is}, ${issue.values.join(" or ")} was wanted`;
@@ -238,23 +198,6 @@ function unknownKey(key: string, path: Path): string {
   return `there is no such key, ${meant === undefined ? `one of ${known.join(", ")} was wanted` : `was ${meant} meant?`}`;
 }
 
-function knownKeys(path: Path): string[] {
-  switch (path.at(-1)) {
-    case undefined:
-      return Object.keys(schema.shape);
-    case "listen":
-      return ["socket", "port", "host"];
-    case "tls":
-      return Object.keys(tls.shape);
-    case "limits":
-      return Object.keys(limits.shape);
-    case "policy":
-      return Object.keys(policy.shape);
-    default:
-      return Object.keys(device.shape);
-  }
-}
-
 /** Where the node at `path`, or the nearest one above it that exists, begins in the text. */
 function rangeOf(document: ReturnType<typeof parseDocument>, path: Path): number | undefined {
   for (let depth = path.length; depth >= 0; depth--) {
@@ -277,7 +220,7 @@ function nameOf(path: Path): string {
 }
 
 function tlsSettings(
-  { certificates, psk, verifyPeer }: z.infer<typeof tls>,
+  { certificates, psk, verifyPeer }: TlsEntry,
   mode: TlsSettings["mode"],
   base: string,
 ): TlsSettings {

@@ -2,34 +2,130 @@ import { InlineIncarnations } from "../link/inline.ts";
 import { NbdIncarnations } from "../link/nbd/nbd.ts";
 import { ProcessIncarnations } from "../link/process.ts";
 import { type ArenaLimits, type Arenas, createHeapArenas, createSharedArenas } from "../link/shared-arenas.ts";
-import type { IncarnationEvents } from "../shadow/ports.ts";
+import type { DriverRef, IncarnationEvents, Incarnations, Usage, Vitals } from "../shadow/ports.ts";
 import type { DeviceConfig } from "./served-device.ts";
+import type { DeviceSpec } from "./spec.ts";
 
-/** What runs the driver of a device, and the memory that it has in common with the front. */
-export interface DriverRuns {
-  readonly incarnations: ProcessIncarnations | InlineIncarnations | NbdIncarnations;
+/** Incarnations of one kind of link. */
+type Runs = ProcessIncarnations | InlineIncarnations | NbdIncarnations;
+
+/**
+ * What runs the drivers of a device: a module in a process of its own, or in this one, or an NBD server. They have the device's
+ * memory in common, so that any of them can take over from any other.
+ */
+export class DriverRuns implements Incarnations {
   readonly memory: Arenas;
-  /** Only once nothing refers to the memory any more, and `incarnations` is disposed of. */
-  freeMemory(): void;
+  readonly #freeMemory: () => void;
+  readonly #modules: ProcessIncarnations | InlineIncarnations;
+  readonly #servers: NbdIncarnations;
+  /** Which of them an incarnation is of. */
+  readonly #living = new Map<number, Runs>();
+
+  /** Nothing runs yet. `output`: takes a line that a driver printed. */
+  constructor(
+    { link, readOnly = false, standby = false }: DeviceConfig,
+    limits: ArenaLimits,
+    events: IncarnationEvents,
+    output: (line: string) => void,
+  ) {
+    const common = {
+      output,
+      events: {
+        ...events,
+        exited: (epoch, kind, how) => {
+          this.#living.delete(epoch);
+          events.exited(epoch, kind, how);
+        },
+      } satisfies IncarnationEvents,
+    };
+    const modules = { ...common, sourceOf: moduleOf };
+    if (link === "inline") {
+      // A driver in this process that was given up goes on: what it may still write to must never be unmapped.
+      this.memory = createHeapArenas(limits);
+      this.#freeMemory = () => {};
+      this.#modules = new InlineIncarnations({ ...modules, memory: this.memory });
+    } else {
+      const memory = createSharedArenas(limits);
+      this.memory = memory;
+      this.#freeMemory = () => memory.close();
+      this.#modules = new ProcessIncarnations({ ...modules, memory, standby });
+    }
+    this.#servers = new NbdIncarnations({
+      ...common,
+      memory: this.memory,
+      sourceOf: serverOf,
+      wantsWrites: !readOnly,
+    });
+  }
+
+  start(epoch: number, driver: DriverRef): void {
+    const runs = this.#runsOf(driver);
+    this.#living.set(epoch, runs);
+    runs.start(epoch, driver);
+  }
+
+  close(epoch: number): void {
+    this.#living.get(epoch)?.close(epoch);
+  }
+
+  kill(epoch: number): void {
+    this.#living.get(epoch)?.kill(epoch);
+  }
+
+  prepare(driver: DriverRef, done: (failure: string | undefined) => void): void {
+    this.#runsOf(driver).prepare(driver, done);
+  }
+
+  ping(epoch: number): void {
+    this.#living.get(epoch)?.ping(epoch);
+  }
+
+  beat(epoch: number): number | undefined {
+    return this.#living.get(epoch)?.beat(epoch);
+  }
+
+  vitals(epoch: number): Vitals | undefined {
+    return this.#living.get(epoch)?.vitals(epoch);
+  }
+
+  usage(epoch: number): Usage | undefined {
+    return this.#living.get(epoch)?.usage(epoch);
+  }
+
+  /** The process of a living incarnation, if it has one. */
+  pid(epoch: number): number | undefined {
+    return this.#living.get(epoch)?.pid(epoch);
+  }
+
+  /** Ends what waits for its use. All incarnations must have exited. */
+  dispose(): void {
+    this.#modules.dispose();
+    this.#servers.dispose();
+  }
+
+  /** Only once nothing refers to the memory any more, and after `dispose`. */
+  freeMemory(): void {
+    this.#freeMemory();
+  }
+
+  #runsOf(driver: DriverRef): Runs {
+    return specOf(driver).source.type === "module" ? this.#modules : this.#servers;
+  }
 }
 
-/** Nothing runs yet. `output`: takes a line that a driver printed. */
-export function driverRuns(
-  { spec: { kind, source }, link, readOnly = false }: DeviceConfig,
-  limits: ArenaLimits,
-  events: IncarnationEvents,
-  output: (line: string) => void,
-): DriverRuns {
-  if (source.type === "module" && link !== "inline") {
-    const memory = createSharedArenas(limits);
-    const driver = { ...source, name: kind };
-    const incarnations = new ProcessIncarnations({ driver, memory, events, output });
-    return { incarnations, memory, freeMemory: () => memory.close() };
-  }
-  const memory = createHeapArenas(limits);
-  const incarnations =
-    source.type === "module"
-      ? new InlineIncarnations({ driver: { ...source, name: kind }, memory, events, output })
-      : new NbdIncarnations({ source, wantsWrites: !readOnly, memory, events, output });
-  return { incarnations, memory, freeMemory: () => {} };
+/** The drivers that a supervisor chooses from are specs. */
+function specOf(driver: DriverRef): DeviceSpec {
+  return driver as DeviceSpec;
+}
+
+function moduleOf(driver: DriverRef) {
+  const { kind, source } = specOf(driver);
+  if (source.type !== "module") throw new Error(`${kind} is no module`);
+  return { ...source, name: kind };
+}
+
+function serverOf(driver: DriverRef) {
+  const { kind, source } = specOf(driver);
+  if (source.type === "module") throw new Error(`${kind} is no server`);
+  return source;
 }

@@ -12,10 +12,12 @@ import { hungUp } from "../os/poll.ts";
 import type { Log } from "../shadow/ports.ts";
 import type { StopOutcome } from "../supervisor/supervisor.ts";
 import { realClock } from "./clock.ts";
-import type { ControlRequest } from "./control-protocol.ts";
+import type { ControlRequest, UpgradeResult } from "./control-protocol.ts";
 import { ControlServer } from "./control-server.ts";
+import { EventLog, type StreamedEvent } from "./events.ts";
 import { silentLog } from "./log.ts";
-import { type Clients, checkLink, type DeviceConfig, ServedDevice } from "./served-device.ts";
+import { type Clients, type DeviceConfig, ServedDevice } from "./served-device.ts";
+import { type DeviceSpec, parseSpec } from "./spec.ts";
 import type { DeviceStatus, FrontStatus } from "./status.ts";
 
 const LOOPBACK = "127.0.0.1";
@@ -54,6 +56,7 @@ export class Front {
   readonly #devices: readonly ServedDevice[];
   readonly #server: NbdServer;
   readonly #log: Log;
+  readonly #events = new EventLog();
   /** Devices that clients may come to. */
   #ready = false;
   #address: Address | undefined;
@@ -63,14 +66,13 @@ export class Front {
   #stopping: Promise<StopOutcome> | undefined;
   readonly #ended = Promise.withResolvers<StopOutcome>();
 
-  /** Throws `bad-name`, `bad-link`, `bad-tls` or `bad-credentials`. Nothing runs before `start`. */
+  /** Throws `bad-name`, `bad-device`, `bad-tls` or `bad-credentials`. Nothing runs before `start`. */
   constructor(config: FrontConfig, log: Log = silentLog) {
     this.#config = config;
     this.#log = log;
     const seen = new Set<string>();
-    for (const { name, spec, link } of config.devices) {
+    for (const { name } of config.devices) {
       checkName(name);
-      checkLink(name, spec, link);
       if (seen.has(name)) throw new SkinkError("bad-name", `Cannot serve two devices named ${name}: names must differ`);
       seen.add(name);
     }
@@ -78,7 +80,10 @@ export class Front {
       unpinAll: () => this.#server.unpinAll(),
       cutOffIdleWriters: (device) => this.#server.cutOffIdleWriters(device),
     };
-    this.#devices = config.devices.map((device) => new ServedDevice(device, log, clients));
+    this.#devices = config.devices.map((device) => {
+      const uri = (): string => this.uri(device.name);
+      return new ServedDevice(device, log, clients, uri, (event) => this.#events.add(device.name, event));
+    });
     this.#server = new NbdServer({
       exports: {
         list: () => this.#offered().map(({ name }) => ({ name, description: "" })),
@@ -128,6 +133,24 @@ export class Front {
     await this.#find("restart", name).restart();
   }
 
+  /**
+   * Hands a device over to another driver for the same store, under load: drain, flush, close, open. Resolves when the newcomer
+   * has proved itself or was taken back, or, without `wait`, when it serves. Rejects with `unknown-device`, `wrong-state` or
+   * `upgrade-refused`, and then nothing has changed.
+   */
+  async upgrade(
+    name: string,
+    spec: DeviceSpec,
+    { wait = true }: { readonly wait?: boolean } = {},
+  ): Promise<UpgradeResult> {
+    return await this.#find("upgrade", name).upgrade(spec, wait);
+  }
+
+  /** What is remembered of what happened, then what happens until the signal is aborted or the front stops. */
+  events(signal: AbortSignal): AsyncGenerator<StreamedEvent, void, void> {
+    return this.#events.follow(1, signal);
+  }
+
   /** No new requests; drain, flush, close. Never rejects. */
   stop(): Promise<StopOutcome> {
     this.#stopping ??= this.#stop();
@@ -144,7 +167,7 @@ export class Front {
 
   async #start({ listen = {}, control }: FrontConfig): Promise<void> {
     if (control !== undefined) {
-      this.#control = await ControlServer.listen(control, (request) => this.#command(request));
+      this.#control = await ControlServer.listen(control, (request, signal) => this.#command(request, signal));
     }
     await Promise.all(this.#devices.map((device) => device.start()));
     this.#ready = true;
@@ -174,6 +197,7 @@ export class Front {
     const outcome = { clean, reason: clean ? undefined : reasons.join("; ") };
     if (!clean) this.#log.error(`stopped, but not cleanly: ${outcome.reason}`);
     // Whoever asked over the control socket gets the outcome before the socket closes.
+    this.#events.end();
     setImmediate(() => this.#end(outcome));
     return outcome;
   }
@@ -183,7 +207,7 @@ export class Front {
     this.#ended.resolve(outcome);
   }
 
-  #command(request: ControlRequest): unknown {
+  #command(request: ControlRequest, signal: AbortSignal): unknown {
     switch (request.command) {
       case "status":
         return this.status();
@@ -191,6 +215,10 @@ export class Front {
         return this.kill(request.name);
       case "restart":
         return this.restart(request.name);
+      case "upgrade":
+        return this.upgrade(request.name, parseSpec(request.spec, request.base), { wait: request.wait });
+      case "events":
+        return this.events(request.follow ? signal : AbortSignal.abort());
       case "stop":
         return this.stop();
     }

@@ -3,10 +3,17 @@ import type { ArenaLimits } from "../link/shared-arenas.ts";
 import { Device } from "../shadow/device.ts";
 import type { DeviceLimits } from "../shadow/limits.ts";
 import type { BlockDevice, IncarnationEvents, Log } from "../shadow/ports.ts";
+import type { DeviceEvent } from "../supervisor/event.ts";
 import type { Policy } from "../supervisor/policy.ts";
 import { type StopOutcome, Supervisor } from "../supervisor/supervisor.ts";
+import type { UpgradeOutcome } from "../supervisor/upgrade.ts";
 import { firstEpoch, realClock, realRandom } from "./clock.ts";
-import { type DriverRuns, driverRuns } from "./driver-runs.ts";
+import { checkContradictions } from "./contradictions.ts";
+import type { UpgradeResult } from "./control-protocol.ts";
+import { DriverRuns } from "./driver-runs.ts";
+import type { FrontEvent } from "./events.ts";
+import { HealthCheck, type HealthConfig } from "./health-check.ts";
+import { Hook, type HookConfig } from "./hook.ts";
 import type { DeviceSpec } from "./spec.ts";
 import type { DeviceStatus } from "./status.ts";
 
@@ -21,6 +28,15 @@ export interface DeviceConfig {
   readonly name: string;
   readonly spec: DeviceSpec;
   readonly link?: LinkKind;
+  /** What serves where restarts of the driver don't help: for the same store. */
+  readonly fallback?: DeviceSpec;
+  /** Whether a spare driver host stands ready to open the store. */
+  readonly standby?: boolean;
+  /** Whether what is read is compared with what was written. */
+  readonly verify?: "digests";
+  /** A command that is run for each decision. */
+  readonly hook?: HookConfig;
+  readonly health?: HealthConfig;
   /** Clients may not write, even though the driver could. */
   readonly readOnly?: boolean;
   readonly limits?: Partial<DeviceLimits & ArenaLimits>;
@@ -35,20 +51,16 @@ export interface Clients {
   cutOffIdleWriters(device: BlockDevice): number;
 }
 
-/** A server's process is no host of ours: it has no link to choose. Throws `bad-link`. */
-export function checkLink(name: string, { kind, source }: DeviceSpec, link: LinkKind | undefined): void {
-  if (link === undefined || source.type === "module") return;
-  const is = `${kind} is an NBD server, which is not run by a link ${link}`;
-  throw new SkinkError("bad-link", `Cannot serve ${name}: ${is}, no link was wanted`);
-}
-
 /** One device of a front: the core with real time, memory and incarnations around it. */
 export class ServedDevice {
   readonly name: string;
   readonly device: Device;
   readonly #config: DeviceConfig;
+  readonly #uri: () => string;
   readonly #supervisor: Supervisor;
   readonly #runs: DriverRuns;
+  readonly #hook: Hook | undefined;
+  readonly #health: HealthCheck | undefined;
   readonly #stopped: Promise<StopOutcome>;
   readonly #started: Promise<void>;
   /** Who waits for the end of a planned restart. */
@@ -60,10 +72,18 @@ export class ServedDevice {
   /** How the newest incarnation that has ended did. */
   #end: string | undefined;
 
-  /** Starts nothing yet. */
-  constructor(config: DeviceConfig, log: Log, clients: Clients) {
+  /** Starts nothing yet. `uri`: where clients find it. `tell`: takes what happens to it. Throws `bad-device`. */
+  constructor(
+    config: DeviceConfig,
+    log: Log,
+    clients: Clients,
+    uri: () => string,
+    tell: (event: DeviceEvent) => FrontEvent,
+  ) {
+    checkContradictions(config.name, config);
     this.name = config.name;
     this.#config = config;
+    this.#uri = uri;
     const started = Promise.withResolvers<void>();
     const stopped = Promise.withResolvers<StopOutcome>();
     this.#started = started.promise;
@@ -74,7 +94,12 @@ export class ServedDevice {
     const events = this.#eventsFor(() => this.#supervisor);
     const output = (line: string): void => log.info(`${config.name}: driver: ${line}`);
     const limits = { ...DEFAULT_MEMORY, ...config.limits };
-    this.#runs = driverRuns(config, limits, events, output);
+    this.#runs = new DriverRuns(config, limits, events, output);
+    this.#hook = config.hook === undefined ? undefined : new Hook(config.hook, log);
+    this.#health =
+      config.health === undefined
+        ? undefined
+        : new HealthCheck(config.health, { log, sick: (epoch, reason) => this.#supervisor.sick(epoch, reason) });
     let live = false;
     // Why it could not start is said once, by whoever started it.
     const coreLog: Log = { ...log, warn: (message) => live && log.warn(message) };
@@ -89,7 +114,7 @@ export class ServedDevice {
       shortOfReads: () => clients.unpinAll(),
       cutOffIdleWriters: () => clients.cutOffIdleWriters(this.device),
     };
-    this.device = new Device(ports, limits, { retains: config.retains ?? true });
+    this.device = new Device(ports, limits, { retains: config.retains ?? true, verify: config.verify });
     const observer = {
       live: () => {
         live = true;
@@ -105,11 +130,16 @@ export class ServedDevice {
         this.#restarting?.reject(new SkinkError("stopped", `Cannot restart ${config.name}: it was stopped meanwhile`));
         stopped.resolve(outcome);
       },
+      event: (event: DeviceEvent) => {
+        const told = tell(event);
+        this.#hook?.tell(told);
+        this.#check(event);
+      },
     };
     const { device } = this;
-    const { incarnations } = this.#runs;
+    const drivers = { first: config.spec, fallback: config.fallback };
     this.#supervisor = new Supervisor(
-      { device, incarnations, clock: realClock, log: coreLog, observer },
+      { device, incarnations: this.#runs, drivers, clock: realClock, random: realRandom, log: coreLog, observer },
       config.policy,
       firstEpoch(),
     );
@@ -124,17 +154,21 @@ export class ServedDevice {
   /** Resolves when the driver is closed, or had to be given up. */
   async stop(): Promise<StopOutcome> {
     this.#supervisor.stop();
-    return await this.#stopped;
+    const outcome = await this.#stopped;
+    await Promise.all([this.#health?.stop(), this.#hook?.stop()]);
+    return outcome;
   }
 
   /** Kills the driver where it stands; its end is not waited for. */
   abandon(): void {
-    this.#runs.incarnations.kill(this.#supervisor.epoch);
+    this.#runs.kill(this.#supervisor.epoch);
+    this.#hook?.abandon();
+    this.#health?.stop();
   }
 
   /** Gives back the memory. Only once nothing refers to a payload any more: no client, no living incarnation. */
   dispose(): void {
-    this.#runs.incarnations.dispose();
+    this.#runs.dispose();
     this.#runs.freeMemory();
   }
 
@@ -149,15 +183,39 @@ export class ServedDevice {
    */
   async restart(): Promise<void> {
     const { epoch } = this.#supervisor;
-    if (!this.#supervisor.restart()) throw this.#wrongTime("restart", "live, degraded or failed");
+    if (!this.#supervisor.restart()) throw this.#wrongTime("restart", "live, degraded, held or failed");
     this.#restartedEpoch = epoch;
     this.#restarting = Promise.withResolvers();
     await this.#restarting.promise;
   }
 
+  /**
+   * Hands the device over to another driver for the same store. Resolves when that has proved itself or was taken back, or,
+   * without `wait`, when it serves. Rejects with `wrong-state` or `upgrade-refused`.
+   */
+  upgrade(spec: DeviceSpec, wait: boolean): Promise<UpgradeResult> {
+    return new Promise((resolve, reject) => {
+      const taken = this.#supervisor.upgrade(spec, {
+        serving: (epoch, stallMs) => {
+          if (!wait) resolve({ outcome: "on probation", epoch, stallMs });
+        },
+        ended: (outcome: UpgradeOutcome) => {
+          if (outcome.outcome !== "refused") return resolve(outcome);
+          reject(new SkinkError("upgrade-refused", `Cannot upgrade ${this.name}: ${outcome.reason}`));
+        },
+      });
+      if (taken) return;
+      reject(
+        this.#supervisor.upgrading
+          ? new SkinkError("wrong-state", `Cannot upgrade ${this.name}: another upgrade of it is going on`)
+          : this.#wrongTime("upgrade", "live or degraded"),
+      );
+    });
+  }
+
   status(uri: string): DeviceStatus {
     const { device } = this;
-    const { state, reason, epoch, restarts, recoveries } = this.#supervisor;
+    const { state, reason, epoch, restarts, recoveries, faults, driver } = this.#supervisor;
     return {
       name: this.name,
       uri,
@@ -165,12 +223,18 @@ export class ServedDevice {
       state,
       ...(reason === undefined ? {} : { reason }),
       epoch,
-      driver: { kind: this.#config.spec.kind, pid: this.#runs.incarnations.pid(epoch) ?? null },
+      driver: { kind: driver.kind, pid: this.#runs.pid(epoch) ?? null },
       restarts,
       shadow: device.shadow,
       recoveries,
-      counters: device.counters,
+      counters: { ...device.counters, faults },
     };
+  }
+
+  /** The health check is of the incarnation that is live, while it is. */
+  #check({ type, epoch }: DeviceEvent): void {
+    if (type === "live") this.#health?.start({ device: this.name, epoch, uri: this.#uri, pid: this.#runs.pid(epoch) });
+    else if (type === "fault") this.#health?.stop();
   }
 
   /** The supervisor needs the incarnations, and they need it. */
@@ -186,11 +250,11 @@ export class ServedDevice {
         supervisor().openFailed(epoch, message);
       },
       completed: (epoch, tag, errno, count) => supervisor().completed(epoch, tag, errno, count),
-      fault: (epoch, what) => supervisor().fault(epoch, what),
+      fault: (epoch, kind, what) => supervisor().fault(epoch, kind, what),
       settled: (epoch) => supervisor().settled(epoch),
-      exited: (epoch, how) => {
+      exited: (epoch, kind, how) => {
         this.#end = how;
-        supervisor().exited(epoch, how);
+        supervisor().exited(epoch, kind, how);
         if (epoch > this.#restartedEpoch) this.#restarting?.reject(this.#restartFailure(epoch, how));
       },
     };

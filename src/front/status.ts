@@ -1,3 +1,4 @@
+import type { FaultKind } from "../block/fault.ts";
 import type { DeviceCounters } from "../shadow/counters.ts";
 import type { Recovery } from "../supervisor/recovery.ts";
 import type { DeviceState } from "../supervisor/supervisor.ts";
@@ -22,5 +23,6 @@ export interface DeviceStatus {
   readonly shadow: { readonly pieces: number; readonly bytes: number; readonly limitBytes: number };
   /** The newest ones, oldest first. */
   readonly recoveries: readonly Recovery[];
-  readonly counters: DeviceCounters;
+  /** `faults`: how often each kind was found (docs/faults.md). */
+  readonly counters: DeviceCounters & { readonly faults: Readonly<Record<FaultKind, number>> };
 }

@@ -16,6 +16,9 @@ const boot = JSON.parse(content.toString());
 const given = new Map();
 const used = new Map();
 let learned = false;
+// Of the files of the driver: [modified, size] when they were read, by URL. Those of the host are the front's as well.
+const stamps = new Map();
+let driverLoads = false;
 
 if (boot.codeBytes > 0) {
   try {
@@ -50,8 +53,10 @@ registerHooks({
       const source = `const m = { exports: {} }; process.dlopen(m, ${JSON.stringify(boot.foreign)}); export default m.exports;`;
       return { format: "module", source, shortCircuit: true };
     }
-    if (!/^file:.*\.m?ts$/.test(url)) return nextLoad(url, context);
+    if (!url.startsWith("file:")) return nextLoad(url, context);
     const { mtimeMs, size } = statSync(new URL(url));
+    if (driverLoads) stamps.set(url, [mtimeMs, size]);
+    if (!/\.m?ts$/.test(url)) return nextLoad(url, context);
     let entry = given.get(url);
     if (entry === undefined || entry[1] !== mtimeMs || entry[2] !== size) {
       entry = [url, mtimeMs, size, stripTypeScriptTypes(readFileSync(new URL(url), "utf8"))];
@@ -62,5 +67,14 @@ registerHooks({
   },
 });
 
+function changed() {
+  for (const [url, [mtimeMs, size]] of stamps) {
+    const now = statSync(new URL(url), { throwIfNoEntry: false });
+    if (now === undefined || now.mtimeMs !== mtimeMs || now.size !== size) return true;
+  }
+  return false;
+}
+
 const { run } = await import(boot.main);
-await run(boot, () => (learned ? JSON.stringify([...used.values()]) : undefined));
+driverLoads = true;
+await run(boot, { changed, left: () => (learned ? JSON.stringify([...used.values()]) : undefined) });

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { extname } from "node:path";
 import type { BootParameters } from "./control.ts";
-import type { HostOrder } from "./host-process.ts";
+import type { HostOrder } from "./host-spawn.ts";
 import { driverName } from "./opening.ts";
 
 // This module is TypeScript in a checkout and JavaScript in a package, and so is what a host runs.
@@ -13,7 +13,6 @@ let foreign: string | undefined;
 
 export function bootParameters(order: HostOrder): BootParameters {
   return {
-    epoch: order.epoch,
     module: order.driver.module,
     options: order.driver.options,
     name: driverName(order.driver),

@@ -14,10 +14,16 @@ const OPENED = {
   code: { fd: 21, bytes: 5 },
 };
 
+const OTHERS = [
+  { type: "ready" },
+  { type: "stale" },
+  { type: "openFailed", message: "m" },
+  ...["exception", "rejection", "close"].map((cause) => ({ type: "dying", cause, message: "m" })),
+];
+
 test("messages are read as they were written", () => {
   assert.deepEqual(parseHostMessage(JSON.stringify(OPENED)), OPENED);
-  const dying = { type: "dying", message: "m" };
-  assert.deepEqual(parseHostMessage(JSON.stringify(dying)), dying);
+  for (const message of OTHERS) assert.deepEqual(parseHostMessage(JSON.stringify(message)), message);
 });
 
 test("a message with any field missing or of another type is none", () => {
@@ -39,6 +45,12 @@ test("a message with any field missing or of another type is none", () => {
       parent[path.at(-1) as string] = rubbish;
       assert.equal(parseHostMessage(JSON.stringify(message)), undefined, `${path.join(".")} = ${rubbish}`);
     }
+  }
+});
+
+test("last words are of a known kind", () => {
+  for (const cause of [undefined, "boredom", 7]) {
+    assert.equal(parseHostMessage(JSON.stringify({ type: "dying", cause, message: "m" })), undefined);
   }
 });
 

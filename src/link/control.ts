@@ -20,7 +20,6 @@ export const MAX_CODE_BYTES = 16 << 20;
 
 /** What a host reads from BOOT_FD, as JSON. */
 export interface BootParameters {
-  readonly epoch: number;
   readonly module: string;
   readonly options: Readonly<Record<string, string>>;
   readonly name: string;
@@ -45,8 +44,15 @@ export interface MadeFile {
   readonly bytes: number;
 }
 
+/** Why a host ends itself. */
+export type DyingCause = "exception" | "rejection" | "close";
+
 /** From the host to the front: JSON, a line each. */
 export type HostMessage =
+  /** The driver's module is loaded, its options are right: it waits for `open`. */
+  | { readonly type: "ready" }
+  /** Instead of opening: files of the driver have changed since they were loaded. It ends. */
+  | { readonly type: "stale" }
   | {
       readonly type: "opened";
       readonly info: DriverInfo;
@@ -54,12 +60,18 @@ export type HostMessage =
       /** JavaScript for the next host, if it differs from what this one was given. */
       readonly code: MadeFile | undefined;
     }
+  /** It could not be loaded or opened, and ends. */
   | { readonly type: "openFailed"; readonly message: string }
   /** The last words of a host that ends itself. */
-  | { readonly type: "dying"; readonly message: string };
+  | { readonly type: "dying"; readonly cause: DyingCause; readonly message: string };
 
-/** From the front to the host: `taken`: the front has its own descriptors of what the host made. */
-export type FrontMessage = { readonly type: "taken" } | { readonly type: "close" };
+/** From the front to the host. */
+export type FrontMessage =
+  /** `spare`: it was started before it was wanted, and looks first whether what it loaded is still what there is. */
+  | { readonly type: "open"; readonly epoch: number; readonly spare: boolean }
+  /** The front has its own descriptors of what the host made. Comes only where it made something, which then waits for it. */
+  | { readonly type: "taken" }
+  | { readonly type: "close" };
 
 /** A line of a host, which may be faulty: undefined where it is no message. */
 export function parseHostMessage(line: string): HostMessage | undefined {
@@ -71,6 +83,9 @@ export function parseHostMessage(line: string): HostMessage | undefined {
   }
   if (!isRecord(value)) return undefined;
   switch (value.type) {
+    case "ready":
+    case "stale":
+      return { type: value.type };
     case "opened": {
       const info = parseInfo(value.info);
       const kept = parseKept(value.kept);
@@ -80,8 +95,10 @@ export function parseHostMessage(line: string): HostMessage | undefined {
       return { type: "opened", info, kept, code };
     }
     case "openFailed":
-    case "dying":
       return typeof value.message === "string" ? { type: value.type, message: value.message } : undefined;
+    case "dying":
+      if (typeof value.message !== "string" || !isDyingCause(value.cause)) return undefined;
+      return { type: value.type, cause: value.cause, message: value.message };
     default:
       return undefined;
   }
@@ -119,6 +136,10 @@ function parseFile(value: unknown): MadeFile | undefined {
   return isBytes(value.bytes) && Number.isInteger(value.fd) && value.fd > 2
     ? { fd: value.fd, bytes: value.bytes }
     : undefined;
+}
+
+function isDyingCause(value: unknown): value is DyingCause {
+  return value === "exception" || value === "rejection" || value === "close";
 }
 
 function isBytes(value: number): boolean {

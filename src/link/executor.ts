@@ -2,7 +2,7 @@ import type { DriverExtent, OpenedDevice } from "../block/driver.ts";
 import { ERRNO, type Errno, errnoOf } from "../block/errors.ts";
 import { encodeExtents } from "../block/extents.ts";
 import { EXTENTS_SLOT_BYTES, type Operation, SUBMIT_FAST, SUBMIT_FUA, SUBMIT_MAY_TRIM } from "../shadow/ports.ts";
-import { Views } from "./views.ts";
+import type { Views } from "./views.ts";
 
 const WRITE_PLAIN = Object.freeze({ fua: false });
 const WRITE_FUA = Object.freeze({ fua: true });
@@ -20,11 +20,11 @@ export class Executor {
   #inFlight = 0;
   #idle: (() => void) | undefined;
 
-  constructor(device: OpenedDevice, blockSize: number, writes: Uint8Array, reads: Uint8Array, complete: Complete) {
+  constructor(device: OpenedDevice, blockSize: number, writes: Views, reads: Views, complete: Complete) {
     this.#device = device;
     this.#blockSize = blockSize;
-    this.#writes = new Views(writes);
-    this.#reads = new Views(reads);
+    this.#writes = writes;
+    this.#reads = reads;
     this.#complete = complete;
   }
 

@@ -1,11 +1,8 @@
 import { closeSync, writeSync } from "node:fs";
-import { Socket } from "node:net";
 import { createSocketPair } from "../os/doorbell.ts";
 import { addSeals, createMemfd, SEAL_FUTURE_WRITE } from "../os/memfd.ts";
 import { type Mapping, mapShared } from "../os/mmap.ts";
 import { ringBytes } from "./ring.ts";
-
-export const RECEIVE_BYTES = 4096;
 
 export interface Rings {
   readonly front: Mapping;
@@ -59,23 +56,4 @@ export class Parts {
     this.#open.add(fd);
     return fd;
   }
-}
-
-/** Receives into one static buffer, which the callback borrows. */
-export function listen(fd: number, receive: (bytes: Uint8Array) => void): Socket {
-  const buffer = Buffer.alloc(RECEIVE_BYTES);
-  const socket = new Socket({
-    fd,
-    onread: {
-      buffer,
-      callback(count) {
-        receive(buffer.subarray(0, count));
-        return true;
-      },
-    },
-  });
-  // The end of a host is learned from its process.
-  socket.on("error", () => {});
-  socket.resume();
-  return socket;
 }

@@ -1,113 +1,107 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { readSync } from "node:fs";
-import type { Socket } from "node:net";
-import { ring as ringDoorbell } from "../os/doorbell.ts";
-import type { IncarnationEvents } from "../shadow/ports.ts";
-import { bootParameters, readBootCode } from "./boot-parameters.ts";
-import { type FrontMessage, type HostMessage, MAX_CONTROL_LINE_BYTES, parseHostMessage } from "./control.ts";
-import { listen, Parts, RECEIVE_BYTES, type Rings } from "./host-parts.ts";
-import type { KeptFile } from "./kept.ts";
-import { LineReader } from "./lines.ts";
-import { type DriverSource, driverName } from "./opening.ts";
-import type { DriverOutput } from "./output.ts";
+import assert from "node:assert/strict";
+import type { ChildProcess } from "node:child_process";
+import type { FaultKind } from "../block/fault.ts";
+import { oomKills } from "../os/process-stat.ts";
+import { type DyingCause, type HostMessage, MAX_CONTROL_LINE_BYTES, parseHostMessage } from "./control.ts";
+import { mayHaveAborted, nameEnding } from "./ending.ts";
+import { HostChannel } from "./host-channel.ts";
+import type { HostOwner, SpareKeeper } from "./host-owner.ts";
+import type { Rings } from "./host-parts.ts";
+import { type HostOrder, spawnHost } from "./host-spawn.ts";
+import { driverName } from "./opening.ts";
+import { whenClosed } from "./output.ts";
 import { groupRuns, killGroup } from "./process-group.ts";
 import { ProcessLink } from "./process-link.ts";
+import { FrontPulse, monotonicMs } from "./pulse.ts";
 import { FrontRing } from "./ring.ts";
-import type { SharedArenas } from "./shared-arenas.ts";
 
-/** Not --input-type: a driver's own worker threads inherit the flags, and would not start with that one. */
-const NODE_FLAGS = ["--disable-warning=ExperimentalWarning", "--eval"];
 /** How often to look whether the last of a killed host's own children is gone. */
-const GROUP_POLL_MS = 5;
+const GROUP_POLL_MS = 1;
 /** How long a stream of output that somebody else still holds open is read after its host is gone. */
 const OUTPUT_GRACE_MS = 1000;
+/** How long the last that an aborted host printed is waited for. */
+const ABORT_OUTPUT_MS = 200;
 
-export interface HostOrder {
+interface Incarnation {
   readonly epoch: number;
-  readonly driver: DriverSource;
-  readonly memory: SharedArenas;
-  readonly depth: number;
-  readonly kept: readonly KeptFile[];
-  /** JavaScript that an earlier host has left. */
-  readonly code: { readonly fd: number; readonly bytes: number } | undefined;
-  readonly output: DriverOutput;
+  readonly owner: HostOwner;
 }
 
-/** What its owner does for a host process, apart from listening to its events. */
-export interface HostOwner {
-  readonly events: IncarnationEvents;
-  /** Takes over the files that the host has made. Throws where one is not what the host says. */
-  take(pid: number, message: HostMessage & { type: "opened" }): void;
-  openFailed(epoch: number, message: string): void;
-  /** It is gone: the last that is heard of it. */
-  exited(epoch: number, how: string): void;
-}
+type State =
+  | { readonly name: "loading" | "ready"; readonly keeper: SpareKeeper | undefined }
+  | { readonly name: "opening"; readonly incarnation: Incarnation; readonly loaded: boolean }
+  | { readonly name: "open"; readonly incarnation: Incarnation; readonly link: ProcessLink }
+  | { readonly name: "given up"; readonly end: (kind: FaultKind, how: string) => void }
+  | { readonly name: "gone" };
 
-type State = "opening" | "open" | "given up" | "gone";
-
-/** One driver host, from its start until it is reaped. */
+/**
+ * One driver host, from its start until it is reaped. A spare waits between loading and opening; a host that is wanted
+ * at once is told to open while it loads.
+ *
+ *            ready           open            opened
+ *   loading ───────▶ ready ────────▶ opening ───────▶ open
+ *     │ │              │              ▲ │              │
+ *     │ └──────────────│──── open ────┘ │ it fails, is stale, breaks a rule
+ *     │ it fails,      │                │              │
+ *     │ kill           │ kill           │ kill         │ kill
+ *     └────────────────┴──▶ given up ◀──┴──────────────┘
+ *
+ *   any of them ── the process is reaped, and nothing is left of its group ──▶ gone
+ */
 export class HostProcess {
-  readonly #order: HostOrder;
-  readonly #owner: HostOwner;
+  readonly order: HostOrder;
   readonly #child: ChildProcess;
-  readonly #control: Socket;
-  readonly #controlFd: number;
-  readonly #doorbell: Socket;
-  readonly #doorbellFd: number;
-  readonly #lines = new LineReader(MAX_CONTROL_LINE_BYTES);
   readonly #rings: Rings;
-  #state: State = "opening";
-  #link: ProcessLink | undefined;
-  #lastWords: string | undefined;
+  readonly #channel: HostChannel;
+  readonly #pulse: FrontPulse;
+  readonly #oomKills = oomKills();
+  #state: State;
+  #lastWords: { readonly cause: DyingCause; readonly message: string } | undefined;
 
-  /** Throws where the machine refuses what it takes: descriptors, memory. */
-  constructor(order: HostOrder, owner: HostOwner) {
-    this.#order = order;
-    this.#owner = owner;
-    const parts = new Parts();
-    try {
-      this.#rings = parts.rings(order.depth);
-      const [control, controlPeer] = parts.pair();
-      const [doorbell, doorbellPeer] = parts.pair();
-      const boot = parts.file(Buffer.from(JSON.stringify(bootParameters(order))));
-      this.#child = spawn(process.execPath, [...NODE_FLAGS, readBootCode()], {
-        detached: true,
-        stdio: [
-          "ignore",
-          "pipe",
-          "pipe",
-          controlPeer,
-          doorbellPeer,
-          boot,
-          order.code?.fd ?? boot,
-          order.memory.writesFd,
-          order.memory.readsFd,
-          this.#rings.frontFd,
-          this.#rings.hostFd,
-          ...order.kept.map(({ fd }) => fd),
-        ],
-      });
-      this.#controlFd = parts.keep(control);
-      this.#doorbellFd = parts.keep(doorbell);
-    } catch (error) {
-      parts.unmap();
-      throw error;
-    } finally {
-      parts.close();
-    }
-    this.#control = listen(this.#controlFd, (bytes) => this.#receive(bytes));
-    this.#doorbell = listen(this.#doorbellFd, (bytes) => this.#link?.rung(bytes.length));
-    this.#readOutput();
-    this.#child.once("error", (error) => this.#notStarted(error));
-    this.#child.once("exit", (code, signal) => this.#reaped(code, signal));
+  /** Throws like {@link spawnHost}. `keeper`: whose spare it is; `undefined` if it is to be opened at once. */
+  constructor(order: HostOrder, keeper: SpareKeeper | undefined) {
+    this.order = order;
+    this.#state = { name: "loading", keeper };
+    const { child, rings, controlFd, doorbellFd } = spawnHost(order);
+    this.#child = child;
+    this.#rings = rings;
+    this.#pulse = new FrontPulse(rings.front.buffer, rings.host.buffer, monotonicMs);
+    this.#channel = new HostChannel(controlFd, doorbellFd, {
+      line: (line) => this.#hear(line),
+      rung: (times) => this.#link?.rung(times),
+    });
+    for (const stream of [child.stdout, child.stderr]) if (stream !== null) order.output.read(stream);
+    child.once("close", () => order.output.end());
+    child.once("error", (error) => this.#notStarted(error));
+    child.once("exit", (code, signal) => this.#reaped(code, signal));
   }
 
+  /** Undefined once it is gone: the number may be another process's by then. */
   get pid(): number | undefined {
-    return this.#child.pid;
+    return this.#state.name === "gone" ? undefined : this.#child.pid;
+  }
+
+  /** Undefined while it is not open. */
+  get pulse(): FrontPulse | undefined {
+    return this.#state.name === "open" ? this.#pulse : undefined;
+  }
+
+  /** Whether it can be opened: a spare may have failed, or died, and its keeper not have heard of it yet. */
+  get isWaiting(): boolean {
+    const { name } = this.#state;
+    return (name === "loading" || name === "ready") && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** Makes an incarnation of a host that is waiting. */
+  open(epoch: number, owner: HostOwner): void {
+    const state = this.#state;
+    assert(state.name === "loading" || state.name === "ready", "a host is opened once");
+    this.#state = { name: "opening", incarnation: { epoch, owner }, loaded: state.name === "ready" };
+    this.#channel.send({ type: "open", epoch, spare: state.keeper !== undefined });
   }
 
   close(): void {
-    this.#send({ type: "close" });
+    this.#channel.send({ type: "close" });
   }
 
   kill(): void {
@@ -116,124 +110,150 @@ export class HostProcess {
     if (pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null) killGroup(pid);
   }
 
-  #giveUp(): void {
-    if (this.#state !== "gone") this.#state = "given up";
-    this.#link?.end();
+  /** Has its event loop answer, if it turns: see `pulse`. */
+  ping(): void {
+    const { pulse } = this;
+    if (pulse === undefined) return;
+    pulse.ping();
+    this.#channel.wake();
   }
 
-  #receive(bytes: Uint8Array): void {
-    const lines = this.#lines.push(bytes);
-    if (lines === undefined) {
-      this.#fault(`a control message is longer than ${MAX_CONTROL_LINE_BYTES} bytes`);
-      return;
+  get #link(): ProcessLink | undefined {
+    return this.#state.name === "open" ? this.#state.link : undefined;
+  }
+
+  /** From here on no more than its end is told. `why`: of a spare, instead of how it ended. */
+  #giveUp(why?: string): void {
+    const state = this.#state;
+    switch (state.name) {
+      case "loading":
+      case "ready":
+        this.#state = { name: "given up", end: (_, how) => state.keeper?.gone(why ?? this.#noSpare(how)) };
+        return;
+      case "opening":
+      case "open": {
+        this.#link?.end();
+        const { epoch, owner } = state.incarnation;
+        this.#state = { name: "given up", end: (kind, how) => owner.exited(epoch, kind, how) };
+        return;
+      }
+      case "given up":
+      case "gone":
+        return;
     }
-    for (const line of lines) this.#hear(line);
   }
 
-  #hear(line: string): void {
-    if (this.#state === "given up" || this.#state === "gone") return;
+  #hear(line: string | undefined): void {
+    const state = this.#state;
+    if (state.name === "given up" || state.name === "gone") return;
+    if (line === undefined) return this.#fault(`a control message is longer than ${MAX_CONTROL_LINE_BYTES} bytes`);
     const message = parseHostMessage(line);
-    if (message === undefined) {
-      this.#fault("a control message makes no sense");
-      return;
+    switch (message?.type) {
+      case undefined:
+        return this.#fault("a control message makes no sense");
+      case "dying":
+        this.#lastWords = message;
+        return;
+      case "ready":
+        if (state.name === "loading") {
+          this.#state = { ...state, name: "ready" };
+          return state.keeper?.ready();
+        }
+        if (state.name !== "opening" || state.loaded) break;
+        this.#state = { ...state, loaded: true };
+        return;
+      case "openFailed":
+        if (state.name === "ready" || state.name === "open") break;
+        this.#giveUp(message.message);
+        if (state.name === "opening") state.incarnation.owner.openFailed(state.incarnation.epoch, message.message);
+        return;
+      case "stale":
+        if (state.name !== "opening" || !state.loaded) break;
+        this.#state = { name: "given up", end: () => {} };
+        return state.incarnation.owner.stale(state.incarnation.epoch);
+      case "opened":
+        if (state.name !== "opening" || !state.loaded) break;
+        return this.#opened(state.incarnation, message);
     }
-    if (message.type === "dying") {
-      this.#lastWords = message.message;
-    } else if (this.#state !== "opening") {
-      this.#fault(`a control message "${message.type}" came twice`);
-    } else if (message.type === "openFailed") {
-      this.#giveUp();
-      this.#owner.openFailed(this.#order.epoch, message.message);
-    } else {
-      this.#opened(message);
-    }
+    this.#fault(`a control message "${message.type}" came twice, or at the wrong time`);
   }
 
-  #opened(message: HostMessage & { type: "opened" }): void {
+  #opened(incarnation: Incarnation, message: HostMessage & { type: "opened" }): void {
+    const { epoch, owner } = incarnation;
     try {
-      this.#owner.take(this.#child.pid as number, message);
+      owner.take(this.#child.pid as number, message);
     } catch (error) {
       this.#fault(`the memory that it made could not be taken over: ${(error as Error).message}`);
       return;
     }
-    this.#state = "open";
-    this.#send({ type: "taken" });
-    const ring = new FrontRing(this.#rings.front.buffer, this.#rings.host.buffer, this.#order.depth);
-    this.#link = new ProcessLink(this.#order.epoch, ring, () => this.#wakeHost(), this.#owner.events);
-    this.#owner.events.opened(this.#order.epoch, message.info, this.#link);
+    // Where it made nothing, it waits for nothing.
+    if (message.kept.length > 0 || message.code !== undefined) this.#channel.send({ type: "taken" });
+    const ring = new FrontRing(this.#rings.front.buffer, this.#rings.host.buffer, this.order.depth);
+    const link = new ProcessLink(epoch, ring, () => this.#channel.wake(), owner.events);
+    this.#state = { name: "open", incarnation, link };
+    owner.events.opened(epoch, message.info, link);
   }
 
   #fault(what: string): void {
-    if (this.#state === "given up" || this.#state === "gone") return;
-    this.#giveUp();
-    this.#owner.events.fault(this.#order.epoch, what);
-  }
-
-  #send(message: FrontMessage): void {
-    if (this.#state !== "gone") this.#control.write(`${JSON.stringify(message)}\n`);
-  }
-
-  #readOutput(): void {
-    const { stdout, stderr } = this.#child;
-    for (const pipe of [stdout, stderr]) {
-      const stream = this.#order.output.stream();
-      pipe?.on("data", (chunk: Buffer) => stream.push(chunk));
-      pipe?.on("error", () => {});
-      pipe?.once("close", () => stream.end());
+    const state = this.#state;
+    switch (state.name) {
+      case "loading":
+      case "ready":
+        this.#giveUp(this.#noSpare(what));
+        return this.kill();
+      case "opening":
+      case "open":
+        this.#giveUp();
+        return state.incarnation.owner.events.fault(state.incarnation.epoch, "control-message", what);
+      case "given up":
+      case "gone":
+        return;
     }
-    this.#child.once("close", () => this.#order.output.end());
+  }
+
+  #noSpare(what: string): string {
+    return `Cannot load driver ${driverName(this.order.driver)}: ${what}, a host that waits was wanted`;
   }
 
   #notStarted(error: Error): void {
     if (this.#child.pid !== undefined) return;
-    const name = driverName(this.#order.driver);
-    this.#owner.openFailed(this.#order.epoch, `Cannot start driver ${name}: ${error.message}, a process was wanted`);
-    this.#gone("not started");
+    const state = this.#state;
+    const what = `Cannot start driver ${driverName(this.order.driver)}: ${error.message}, a process was wanted`;
+    this.#giveUp(what);
+    if (state.name === "opening") state.incarnation.owner.openFailed(state.incarnation.epoch, what);
+    this.#gone("open-failed", "not started");
   }
 
   #reaped(code: number | null, signal: NodeJS.Signals | null): void {
     const leader = this.#child.pid as number;
     // What it said and completed before its end is still to be heard.
-    this.#hearRest();
+    this.#channel.hearRest();
     this.#link?.drain();
     this.#link?.end();
-    let how = signal !== null ? `killed by ${signal}` : `exit code ${code}`;
-    if (this.#lastWords !== undefined) how += `: ${this.#lastWords}`;
     // A process that the driver started may outlive it, and still write to the store.
     killGroup(leader);
     const look = () => {
       if (groupRuns(leader)) setTimeout(look, GROUP_POLL_MS);
-      else this.#gone(how);
+      else this.#nameEnding(code, signal);
     };
-    look();
+    // The last that it printed tells why.
+    if (mayHaveAborted({ code, signal })) whenClosed(this.#child.stderr, ABORT_OUTPUT_MS, look);
+    else look();
   }
 
-  #wakeHost(): void {
-    // Of a destroyed socket, the descriptor's number may be another connection's by now.
-    if (!this.#doorbell.destroyed) ringDoorbell(this.#doorbellFd);
+  #nameEnding(code: number | null, signal: NodeJS.Signals | null): void {
+    const { saidHeapFull } = this.order.output;
+    // Asked only where it matters: the kernel takes its time to count.
+    const oomKilled = signal === "SIGKILL" && this.#state.name !== "given up" && oomKills() > this.#oomKills;
+    const { kind, how } = nameEnding({ code, signal, lastWords: this.#lastWords, saidHeapFull, oomKilled });
+    this.#gone(kind, how);
   }
 
-  #hearRest(): void {
-    const bytes = Buffer.alloc(RECEIVE_BYTES);
-    // A socket that is destroyed has closed its descriptor: the number may be another connection's by now.
-    for (let heard = 0; heard <= MAX_CONTROL_LINE_BYTES && !this.#control.destroyed; ) {
-      let count: number;
-      try {
-        count = readSync(this.#controlFd, bytes);
-      } catch {
-        return;
-      }
-      if (count === 0) return;
-      heard += count;
-      this.#receive(bytes.subarray(0, count));
-    }
-  }
-
-  #gone(how: string): void {
-    this.#state = "gone";
-    this.#link?.end();
-    this.#control.destroy();
-    this.#doorbell.destroy();
+  #gone(kind: FaultKind, how: string): void {
+    this.#giveUp();
+    const { end } = this.#state as State & { name: "given up" };
+    this.#state = { name: "gone" };
+    this.#channel.close();
     this.#rings.front.unmap();
     this.#rings.host.unmap();
     const { stdout, stderr } = this.#child;
@@ -241,6 +261,6 @@ export class HostProcess {
       stdout?.destroy();
       stderr?.destroy();
     }, OUTPUT_GRACE_MS).unref();
-    this.#owner.exited(this.#order.epoch, how);
+    end(kind, how);
   }
 }

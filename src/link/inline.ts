@@ -1,13 +1,15 @@
 import { registerHooks } from "node:module";
-import type { IncarnationEvents, Incarnations, Link, Operation } from "../shadow/ports.ts";
+import type { FaultKind } from "../block/fault.ts";
+import type { DriverRef, IncarnationEvents, Incarnations, Link, Operation } from "../shadow/ports.ts";
 import { Executor } from "./executor.ts";
 import { findKept, keptTooLate } from "./keeping.ts";
-import { type DriverSource, type Opened, oneLine, openDriver } from "./opening.ts";
+import { type DriverSource, loadDriver, type Opened, oneLine, openDriver } from "./opening.ts";
 import { RING_DEPTH } from "./ring.ts";
 import type { Arenas } from "./shared-arenas.ts";
+import { Views } from "./views.ts";
 
 export interface InlineIncarnationsOptions {
-  readonly driver: DriverSource;
+  readonly sourceOf: (driver: DriverRef) => DriverSource;
   readonly memory: Arenas;
   readonly events: IncarnationEvents;
   /** A line that the driver logged. What it prints goes where the front's own output goes. */
@@ -29,13 +31,13 @@ export class InlineIncarnations implements Incarnations {
     resolvePackageForAll();
   }
 
-  start(epoch: number): void {
-    const incarnation = new InlineIncarnation(epoch, this.#options, this.#kept, (how) => {
+  start(epoch: number, driver: DriverRef): void {
+    const incarnation = new InlineIncarnation(epoch, this.#options, this.#kept, (kind, how) => {
       this.#living.delete(epoch);
-      this.#options.events.exited(epoch, how);
+      this.#options.events.exited(epoch, kind, how);
     });
     this.#living.set(epoch, incarnation);
-    incarnation.open();
+    incarnation.open(this.#options.sourceOf(driver));
   }
 
   close(epoch: number): void {
@@ -46,8 +48,25 @@ export class InlineIncarnations implements Incarnations {
     this.#living.get(epoch)?.kill();
   }
 
+  /** Loads its module, which this process then keeps. */
+  prepare(driver: DriverRef, done: (failure: string | undefined) => void): void {
+    loadDriver(this.#options.sourceOf(driver)).then(
+      () => done(undefined),
+      (error: unknown) => done(oneLine(error)),
+    );
+  }
+
+  /** It has no event loop of its own that could give a sign of life: where it hangs, so does the front. */
+  ping(): void {}
+
+  beat(): undefined {}
+
   /** It has no process of its own. */
   pid(): undefined {}
+
+  vitals(): undefined {}
+
+  usage(): undefined {}
 
   dispose(): void {
     this.#kept.clear();
@@ -73,9 +92,10 @@ class InlineIncarnation implements Link {
   readonly epoch: number;
   readonly depth: number;
   readonly maxEffect = Number.MAX_SAFE_INTEGER;
+  readonly patience = 1;
   readonly #options: InlineIncarnationsOptions;
   readonly #kept: Map<string, KeptMemory>;
-  readonly #exited: (how: string) => void;
+  readonly #exited: (kind: FaultKind, how: string) => void;
   readonly #closing = new AbortController();
   #executor: Executor | undefined;
   #opened: Opened | undefined;
@@ -89,7 +109,7 @@ class InlineIncarnation implements Link {
     epoch: number,
     options: InlineIncarnationsOptions,
     kept: Map<string, KeptMemory>,
-    exited: (how: string) => void,
+    exited: (kind: FaultKind, how: string) => void,
   ) {
     this.epoch = epoch;
     this.depth = options.depth ?? RING_DEPTH;
@@ -98,7 +118,7 @@ class InlineIncarnation implements Link {
     this.#exited = exited;
   }
 
-  open(): void {
+  open(driver: DriverSource): void {
     const regions = new Map(this.#kept);
     let opening = true;
     const context = {
@@ -112,7 +132,7 @@ class InlineIncarnation implements Link {
         return region.memory;
       },
     };
-    openDriver(this.#options.driver, context).then(
+    openDriver(driver, context).then(
       (opened) => {
         opening = false;
         if (this.#over) return;
@@ -120,7 +140,8 @@ class InlineIncarnation implements Link {
         this.#opened = opened;
         const { writes, reads } = this.#options.memory;
         const { blockSize } = opened.info.geometry;
-        this.#executor = new Executor(opened.device, blockSize, writes.memory, reads.memory, (tag, errno, count) =>
+        const views = [new Views(writes.memory), new Views(reads.memory)] as const;
+        this.#executor = new Executor(opened.device, blockSize, ...views, (tag, errno, count) =>
           this.#complete(tag, errno, count),
         );
         this.#options.events.opened(this.epoch, opened.info, this);
@@ -129,7 +150,7 @@ class InlineIncarnation implements Link {
         opening = false;
         if (this.#over) return;
         this.#options.events.openFailed(this.epoch, oneLine(error));
-        this.#end("exit code 1");
+        this.#end("exit", "exit code 1");
       },
     );
   }
@@ -149,13 +170,13 @@ class InlineIncarnation implements Link {
     if (this.#closing.signal.aborted) return;
     this.#closing.abort();
     this.#closeDriver().then(
-      () => this.#end("exit code 0"),
-      (error: unknown) => this.#end(`exit code 1: close failed: ${oneLine(error)}`),
+      () => this.#end("exit", "exit code 0"),
+      (error: unknown) => this.#end("exit", `exit code 1: close failed: ${oneLine(error)}`),
     );
   }
 
   kill(): void {
-    this.#end("killed by SIGKILL");
+    this.#end("killed", "killed by SIGKILL");
   }
 
   async #closeDriver(): Promise<void> {
@@ -183,10 +204,10 @@ class InlineIncarnation implements Link {
     if (!this.#batch && !this.#over) this.#options.events.settled(this.epoch);
   }
 
-  #end(how: string): void {
+  #end(kind: FaultKind, how: string): void {
     if (this.#over) return;
     this.#over = true;
-    setImmediate(() => this.#exited(how));
+    setImmediate(() => this.#exited(kind, how));
   }
 }
 

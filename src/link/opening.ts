@@ -27,14 +27,31 @@ export function driverName(source: DriverSource): string {
   return source.name ?? basename(fileURLToPath(source.module));
 }
 
-/**
- * Imports the driver, checks its options, opens it and checks what it says of itself. Everything that is wrong with it
- * is a SkinkError (`bad-driver`, or `bad-option` for what its user gets wrong) of one line.
- */
+/** A driver that can be opened: what comes before that has been done. */
+export interface LoadedDriver {
+  readonly name: string;
+  readonly driver: Driver<unknown>;
+  /** As the driver itself has checked them. */
+  readonly options: unknown;
+}
+
+/** Loads the driver and opens it: see {@link loadDriver} and {@link openLoaded}. */
 export async function openDriver(source: DriverSource, context: DriverContext): Promise<Opened> {
+  return openLoaded(await loadDriver(source), context);
+}
+
+/**
+ * Imports the driver and checks its options; its store is not touched. Everything that is wrong with a driver is a
+ * SkinkError (`bad-driver`, or `bad-option` for what its user gets wrong) of one line.
+ */
+export async function loadDriver(source: DriverSource): Promise<LoadedDriver> {
   const name = driverName(source);
   const driver = driverOf(await load(source, name), name);
-  const options = parseOptions(driver, source.options, name);
+  return { name, driver, options: parseOptions(driver, source.options, name) };
+}
+
+/** Opens the driver and checks what it says of itself. Rejects like {@link loadDriver}. */
+export async function openLoaded({ name, driver, options }: LoadedDriver, context: DriverContext): Promise<Opened> {
   let device: unknown;
   try {
     device = await driver.open(options, context);

@@ -1,9 +1,13 @@
+import type { Readable } from "node:stream";
+
 /** Longer lines are cut. */
 const MAX_LINE_BYTES = 1024;
 /** Lines passed on at once after a silence, and then each second. */
 const BURST_LINES = 200;
 const LINES_PER_SECOND = 50;
 const NEWLINE = 10;
+/** The last that Node says of a heap that is full, before it aborts. */
+const HEAP_FULL = /^FATAL ERROR: .*out of memory/;
 
 /**
  * What a driver prints, as lines for the log. It takes everything at once, so that a driver never waits for the log,
@@ -15,12 +19,22 @@ export class DriverOutput {
   #allowance = BURST_LINES;
   #since: number;
   #dropped = 0;
+  /** It said that its heap was full. Whoever wants to know whether it was looks at how it ended, too. */
+  saidHeapFull = false;
 
   /** `now`: milliseconds, never going back. */
   constructor(line: (line: string) => void, now: () => number = () => performance.now()) {
     this.#line = line;
     this.#now = now;
     this.#since = now();
+  }
+
+  /** Reads one of its streams to the end, or until somebody destroys it. */
+  read(readable: Readable): void {
+    const stream = this.stream();
+    readable.on("data", (chunk: Buffer) => stream.push(chunk));
+    readable.on("error", () => {});
+    readable.once("close", () => stream.end());
   }
 
   /** One of its streams. */
@@ -35,6 +49,7 @@ export class DriverOutput {
   }
 
   #pass(text: string): void {
+    this.saidHeapFull ||= HEAP_FULL.test(text);
     const now = this.#now();
     this.#allowance = Math.min(BURST_LINES, this.#allowance + ((now - this.#since) / 1000) * LINES_PER_SECOND);
     this.#since = now;
@@ -79,6 +94,18 @@ export class OutputStream {
     this.#length = 0;
     this.#cut = false;
   }
+}
+
+/** Calls back once: when the stream is closed, all of it having been read, or after `ms` if somebody holds it open. */
+export function whenClosed(stream: Readable | null, ms: number, then: () => void): void {
+  if (stream === null || stream.closed) return then();
+  const done = () => {
+    clearTimeout(late);
+    stream.off("close", done);
+    then();
+  };
+  const late = setTimeout(done, ms);
+  stream.once("close", done);
 }
 
 /** Without what could do something to a terminal. */

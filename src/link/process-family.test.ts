@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
+import { hasEnded, readStat } from "../os/process-stat.ts";
 import { familyMark, killFamily, MARK } from "./process-family.ts";
 
 const LIMIT = { timeout: 10_000 };
@@ -14,9 +15,9 @@ test("the group of a dead leader is killed, and what has left it with the mark",
   const leader = start(mark, "sleep 60 & echo $!; setsid sleep 60 & echo $!; (setsid sleep 60 & echo $!)");
   const pids = await pidsFrom(leader, 3);
   await over(leader);
-  for (const pid of pids) assert.equal(await runs(pid), true);
+  for (const pid of pids) assert.equal(runs(pid), true);
   assert.equal(await killFamily(leader.pid as number, mark), true);
-  for (const pid of pids) assert.equal(await runs(pid), false);
+  for (const pid of pids) assert.equal(runs(pid), false);
 });
 
 test("a daemon that goes on forking as it is looked for is found", LIMIT, async () => {
@@ -69,8 +70,7 @@ async function pidsFrom(child: ChildProcess, count: number): Promise<number[]> {
   return pids;
 }
 
-async function runs(pid: number): Promise<boolean> {
-  const { readFile } = await import("node:fs/promises");
-  const stat = await readFile(`/proc/${pid}/stat`, "latin1").catch(() => ") X");
-  return !/\) [ZX] /.test(stat) && stat !== ") X";
+function runs(pid: number): boolean {
+  const stat = readStat(pid);
+  return stat !== undefined && !hasEnded(stat);
 }

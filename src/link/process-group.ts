@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
+import { hasEnded, readStat } from "../os/process-stat.ts";
 
 /** Kills every process of the group. Nothing happens where there is none. */
 export function killGroup(leader: number): void {
@@ -20,19 +21,8 @@ export function groupRuns(leader: number): boolean {
   }
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
-    const fields = statFields(name);
-    if (fields !== undefined && fields.group === leader && fields.state !== "Z" && fields.state !== "X") return true;
+    const stat = readStat(name);
+    if (stat !== undefined && stat.group === leader && !hasEnded(stat)) return true;
   }
   return false;
-}
-
-/** From /proc/<pid>/stat (proc_pid_stat(5)): pid (command) state ppid pgrp …; the command may hold anything. */
-function statFields(pid: string): { state: string; group: number } | undefined {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
-    const [state = "", , group = ""] = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return { state, group: Number(group) };
-  } catch {
-    return undefined;
-  }
 }

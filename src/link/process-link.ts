@@ -1,3 +1,4 @@
+import type { FaultKind } from "../block/fault.ts";
 import type { IncarnationEvents, Link, Operation } from "../shadow/ports.ts";
 import type { FrontRing } from "./ring.ts";
 import { Spin } from "./spin.ts";
@@ -10,6 +11,7 @@ export class ProcessLink implements Link {
   readonly epoch: number;
   readonly depth: number;
   readonly maxEffect = Number.MAX_SAFE_INTEGER;
+  readonly patience = 1;
   readonly #wakeHost: () => void;
   readonly #events: IncarnationEvents;
   readonly #spin: Spin;
@@ -48,7 +50,7 @@ export class ProcessLink implements Link {
     if (ring === undefined) return;
     this.#rung += times;
     if (this.#rung > ring.naps) {
-      this.#break(`the doorbell rang ${this.#rung} times, at most ${ring.naps} were asked for`);
+      this.#break("doorbell", `the doorbell rang ${this.#rung} times, at most ${ring.naps} were asked for`);
       return;
     }
     ring.wake();
@@ -61,7 +63,8 @@ export class ProcessLink implements Link {
     const count = this.#ring?.arrived();
     if (count === 0) return 0;
     if (count === undefined) {
-      if (this.#ring !== undefined) this.#break("the position in the ring of completions is out of range");
+      if (this.#ring !== undefined)
+        this.#break("ring-position", "the position in the ring of completions is out of range");
       return 0;
     }
     for (let i = 0; i < count; i++) {
@@ -86,8 +89,8 @@ export class ProcessLink implements Link {
     this.#spin.active(ring.outstanding > 0 && ring.outstanding <= SPIN_DEPTH);
   }
 
-  #break(what: string): void {
+  #break(kind: FaultKind, what: string): void {
     this.end();
-    this.#events.fault(this.epoch, what);
+    this.#events.fault(this.epoch, kind, what);
   }
 }

@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { once } from "node:events";
+import { on, once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { linkCompliance } from "./testing/compliance.ts";
 import { moduleCompliance } from "./testing/module-compliance.ts";
+import { isRunning } from "./testing/running.ts";
 import { onStage, Stage } from "./testing/stage.ts";
 
 const LIMIT = { timeout: 20_000 };
@@ -41,6 +43,29 @@ function claim(name: string, text: string, body: (stage: Stage) => Promise<void>
   test(name, LIMIT, () => onStage(new Stage("process", text, {}, file), body));
 }
 
+/** A driver that is busy for a while after each read has settled. */
+const LAGGING = `
+  export default { open: () => ({ size: 512, read() {
+    setImmediate(() => { for (const end = performance.now() + 200; performance.now() < end; ); });
+  } }) };
+`;
+
+/** A driver whose calls take their time, and its event loop with it. */
+const SLOW = `
+  const never = new Int32Array(new SharedArrayBuffer(4));
+  export default { open: () => ({ size: 512, read() { Atomics.wait(never, 0, 0, 100); } }) };
+`;
+
+claim("completions of slow calls are shown as they come, not when the batch is over", SLOW, async (stage) => {
+  const link = await stage.open(1);
+  for (const tag of [1, 2, 3, 4]) link.submit(tag, "read", 0, 0, 512, 0);
+  link.kick();
+  await stage.recorder.completion(1, 1);
+  const before = stage.recorder.events.filter(({ kind }) => kind === "completed").length;
+  assert(before < 4, "all four came at once");
+  await stage.recorder.completion(1, 4);
+});
+
 const BLOCK = Buffer.alloc(512, 0x5a);
 
 /** Has the driver do its misdeed; the write it does it in may never be answered. */
@@ -50,6 +75,11 @@ async function provoke(stage: Stage): Promise<void> {
   slot?.bytes.set(BLOCK);
   link.submit(1, "write", 0, 0, 512, slot?.address ?? 0);
   link.kick();
+}
+
+async function endOf(stage: Stage): Promise<[fault: string, how: string]> {
+  const { fault, how } = await stage.recorder.seen("exited", 1);
+  return [fault, how];
 }
 
 /** The next incarnation serves as if nothing had been. */
@@ -65,7 +95,7 @@ claim(
   async (s) => {
     const payload = s.memory.writes.allocate(512);
     await provoke(s);
-    assert.equal((await s.recorder.seen("exited", 1)).how, "killed by SIGSEGV");
+    assert.deepEqual(await endOf(s), ["signal", "killed by SIGSEGV"]);
     if (payload !== undefined) s.memory.writes.release(payload);
     await goesOn(s);
   },
@@ -107,7 +137,9 @@ claim(
   misdoing('poke("skink-completions", 0, Buffer.from([1, 2, 3, 4])); fs.writeSync(4, "!"); for (;;);'),
   async (stage) => {
     await provoke(stage);
-    assert.match((await stage.recorder.seen("fault", 1)).what, /position in the ring of completions is out of range/);
+    const { fault, what } = await stage.recorder.seen("fault", 1);
+    assert.equal(fault, "ring-position");
+    assert.match(what, /position in the ring of completions is out of range/);
     await goesOn(stage);
   },
 );
@@ -144,10 +176,9 @@ claim(
   misdoing('for (;;) try { fs.writeSync(4, "!!!!"); } catch {}'),
   async (stage) => {
     await provoke(stage);
-    assert.match(
-      (await stage.recorder.seen("fault", 1)).what,
-      /the doorbell rang \d+ times, at most \d+ were asked for/,
-    );
+    const { fault, what } = await stage.recorder.seen("fault", 1);
+    assert.equal(fault, "doorbell");
+    assert.match(what, /the doorbell rang \d+ times, at most \d+ were asked for/);
     await goesOn(stage);
   },
 );
@@ -157,7 +188,9 @@ claim(
   misdoing('fs.writeSync(3, "nonsense\\n");'),
   async (stage) => {
     await provoke(stage);
-    assert.match((await stage.recorder.seen("fault", 1)).what, /makes no sense/);
+    const { fault, what } = await stage.recorder.seen("fault", 1);
+    assert.equal(fault, "control-message");
+    assert.match(what, /makes no sense/);
     await goesOn(stage);
   },
 );
@@ -190,19 +223,74 @@ claim(
   misdoing("setImmediate(() => { throw new Error('boom'); });"),
   async (stage) => {
     await provoke(stage);
-    assert.equal((await stage.recorder.seen("exited", 1)).how, "exit code 1: uncaught exception: boom");
+    assert.deepEqual(await endOf(stage), ["exception", "exit code 1: uncaught exception: boom"]);
     await goesOn(stage);
   },
 );
 
 claim("an unhandled rejection ends the incarnation", misdoing("Promise.reject(new Error('a\\nb'));"), async (stage) => {
   await provoke(stage);
-  assert.equal((await stage.recorder.seen("exited", 1)).how, "exit code 1: unhandled rejection: a b");
+  assert.deepEqual(await endOf(stage), ["rejection", "exit code 1: unhandled rejection: a b"]);
 });
 
 claim("a driver that exits is seen to have", misdoing("process.exit(7);"), async (stage) => {
   await provoke(stage);
-  assert.equal((await stage.recorder.seen("exited", 1)).how, "exit code 7");
+  assert.deepEqual(await endOf(stage), ["exit", "exit code 7"]);
+});
+
+claim("a driver that aborts is seen to have", misdoing("process.abort();"), async (stage) => {
+  await provoke(stage);
+  assert.deepEqual(await endOf(stage), ["signal", "killed by SIGABRT"]);
+});
+
+claim("a driver that is killed from outside is seen to have been", misdoing(""), async (stage) => {
+  await stage.open(1);
+  process.kill(stage.incarnations.pid(1) ?? 0, "SIGKILL");
+  assert.deepEqual(await endOf(stage), ["killed", "killed by SIGKILL"]);
+});
+
+claim(
+  "a driver whose heap is full has run out of memory",
+  misdoing("const hoard = []; for (;;) hoard.push(new Array(1000).fill({}));"),
+  async (stage) => {
+    // A small heap is full soon.
+    const before = process.env.NODE_OPTIONS;
+    process.env.NODE_OPTIONS = "--max-old-space-size=32";
+    try {
+      await provoke(stage);
+    } finally {
+      if (before === undefined) delete process.env.NODE_OPTIONS;
+      else process.env.NODE_OPTIONS = before;
+    }
+    assert.deepEqual(await endOf(stage), ["out-of-memory", "killed by SIGABRT: its JavaScript heap was full"]);
+  },
+);
+
+claim("a driver that spins gives no sign of life, and takes CPU time", misdoing("for (;;);"), async (stage) => {
+  const { incarnations } = stage;
+  await provoke(stage);
+  // The beat of the very submission in which it spins is the last.
+  while (incarnations.beat(1) === 0) await delay(1);
+  await delay(1);
+  const [beat, before] = [incarnations.beat(1), incarnations.vitals(1)];
+  assert(before !== undefined);
+  incarnations.ping(1);
+  let cpuMs = 0;
+  while (cpuMs < 50) {
+    await delay(1);
+    cpuMs = (incarnations.vitals(1)?.cpuMs ?? 0) - before.cpuMs;
+  }
+  assert.equal(incarnations.beat(1), beat);
+  assert.equal(incarnations.usage(1)?.lagMs, undefined);
+});
+
+claim("a ping tells how long the event loop keeps others waiting", LAGGING, async (stage) => {
+  const link = await stage.open(1);
+  await stage.read(link, 0, 512);
+  stage.incarnations.ping(1);
+  while (stage.incarnations.usage(1)?.lagMs === undefined) await delay(1);
+  const lag = stage.incarnations.usage(1)?.lagMs ?? 0;
+  assert(lag > 50 && lag < 5000, `${lag}`);
 });
 
 claim("a driver that spins in open can be killed", "export default { open() { for (;;); } }", async (stage) => {
@@ -244,15 +332,9 @@ claim(
     await stage.recorder.seen("exited", 1);
     // A zombie has a folder in /proc still, but no working directory.
     assert.throws(() => process.kill(-Number(stage.incarnations.pid(1) ?? 2 ** 30), 0));
-    assert.equal(await isRunning(Number(child)), false);
+    assert.equal(isRunning(Number(child)), false);
   },
 );
-
-async function isRunning(pid: number): Promise<boolean> {
-  const { readFile } = await import("node:fs/promises");
-  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => ") X");
-  return !/\) [ZX]/.test(stat);
-}
 
 claim(
   "what a driver prints and logs comes out as lines, and a flood of it does not stop the driver",
@@ -332,15 +414,17 @@ test("a driver whose file is missing is refused by name", LIMIT, async () => {
   });
 });
 
-test("when the front is killed its hosts are gone within a second, a spinning one too", LIMIT, async () => {
+test("when the front is killed its hosts are gone within a second, a spinning one and a spare too", LIMIT, async () => {
   const folder = mkdtempSync(join(tmpdir(), "skink-orphans-"));
   // Each host connects here: the end of its connection is the end of its process.
   const server = createServer().listen(join(folder, "socket"));
   const driver = `
     import { connect } from "node:net";
+    const socket = connect(${JSON.stringify(join(folder, "socket"))});
+    const tell = (what) => new Promise((resolve) => socket.write(process.pid + " " + what + "\\n", resolve));
+    await tell("loaded");
     export default { async open() {
-      const socket = connect(${JSON.stringify(join(folder, "socket"))});
-      await new Promise((resolve) => socket.write("x", resolve));
+      await tell("spins");
       for (;;);
     } };
   `;
@@ -348,17 +432,16 @@ test("when the front is killed its hosts are gone within a second, a spinning on
   writeFileSync(join(folder, "front.ts"), frontScript(join(folder, "driver.mjs")));
   const front = spawn(process.execPath, [join(folder, "front.ts")], { stdio: ["ignore", "pipe", "inherit"] });
   try {
-    const [socket] = (await once(server, "connection")) as [Socket];
-    await once(socket, "data");
-    const [pid] = (await once(createInterface(front.stdout), "line")) as [string];
-    assert.match(pid, /^\d+$/);
-    const closed = once(socket, "close");
-    socket.on("error", () => {});
+    const met = (on(server, "connection") as AsyncIterable<[Socket]>)[Symbol.asyncIterator]();
+    const hosts = [(await met.next()).value[0], (await met.next()).value[0]] as const;
+    const ready = Promise.all([heard(hosts, "spins"), once(createInterface(front.stdout), "line")]);
+    const closed = Promise.all(hosts.map((socket) => once(socket, "close")));
+    const [pid] = await ready;
     const since = performance.now();
     front.kill("SIGKILL");
     await closed;
     // Its descriptors are closed a moment before it counts as ended.
-    while (await isRunning(Number(pid))) assert(performance.now() - since < 1000, "the host outlives its front");
+    while (isRunning(pid)) assert(performance.now() - since < 1000, "the host outlives its front");
     assert(performance.now() - since < 1000);
   } finally {
     front.kill("SIGKILL");
@@ -367,6 +450,18 @@ test("when the front is killed its hosts are gone within a second, a spinning on
   }
 });
 
+/** Which process says so on one of the sockets. */
+function heard(sockets: readonly Socket[], what: string): Promise<number> {
+  return new Promise((resolve) => {
+    for (const socket of sockets) {
+      socket.on("error", () => {});
+      createInterface(socket).on("line", (line) => {
+        if (line.endsWith(` ${what}`)) resolve(Number.parseInt(line, 10));
+      });
+    }
+  });
+}
+
 function frontScript(driver: string): string {
   const module = (name: string) => JSON.stringify(new URL(name, import.meta.url).href);
   return `
@@ -374,12 +469,12 @@ function frontScript(driver: string): string {
     import { createSharedArenas } from ${module("shared-arenas.ts")};
     const nothing = () => {};
     const incarnations = new ProcessIncarnations({
-      driver: { module: ${JSON.stringify(`file://${driver}`)}, options: {} },
+      sourceOf: () => ({ module: ${JSON.stringify(`file://${driver}`)}, options: {} }),
       memory: createSharedArenas({ writeBytes: 0, readBytes: 0 }),
       events: { opened: nothing, openFailed: nothing, completed: nothing, fault: nothing, settled: nothing, exited: nothing },
       output: nothing,
     });
-    incarnations.start(1);
-    console.log(incarnations.pid(1));
+    incarnations.start(1, { kind: "driver" });
+    incarnations.prepare({ kind: "driver" }, () => console.log("prepared"));
   `;
 }

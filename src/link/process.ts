@@ -1,21 +1,33 @@
 import { closeSync } from "node:fs";
-import type { IncarnationEvents, Incarnations } from "../shadow/ports.ts";
+import { readUsage, readVitals } from "../os/process-stat.ts";
+import type { DriverRef, IncarnationEvents, Incarnations, Usage, Vitals } from "../shadow/ports.ts";
 import { type HostMessage, MAX_CODE_BYTES } from "./control.ts";
+import type { HostOwner, SpareKeeper } from "./host-owner.ts";
 import { HostProcess } from "./host-process.ts";
 import { KeptRegions, takeFile } from "./kept.ts";
 import { type DriverSource, driverName, oneLine } from "./opening.ts";
 import { DriverOutput } from "./output.ts";
 import { RING_DEPTH } from "./ring.ts";
 import type { SharedArenas } from "./shared-arenas.ts";
+import { Spares } from "./spares.ts";
 
 export interface ProcessIncarnationsOptions {
-  readonly driver: DriverSource;
+  /** What a driver that is to be started or prepared is. */
+  readonly sourceOf: (driver: DriverRef) => DriverSource;
   readonly memory: SharedArenas;
   readonly events: IncarnationEvents;
-  /** A line that the driver printed or logged, without its newline, bounded in length and rate. */
+  /** A line that a driver printed or logged, without its newline, bounded in length and rate; or one about its spares. */
   readonly output: (line: string) => void;
   /** Submissions that may be outstanding: a power of two. */
   readonly depth?: number;
+  /** Whether a spare host of the driver that runs is kept, which has but to open the store when it is wanted. */
+  readonly standby?: boolean;
+}
+
+/** JavaScript that a host has left for the next one of the same driver. */
+interface Code {
+  readonly fd: number;
+  readonly bytes: number;
 }
 
 /**
@@ -26,46 +38,27 @@ export class ProcessIncarnations implements Incarnations {
   readonly #options: ProcessIncarnationsOptions;
   readonly #hosts = new Map<number, HostProcess>();
   readonly #kept = new KeptRegions();
-  #code: { fd: number; bytes: number } | undefined;
+  /** By the URL of the driver's module. */
+  readonly #code = new Map<string, Code>();
+  readonly #spares: Spares;
 
   constructor(options: ProcessIncarnationsOptions) {
     this.#options = options;
+    this.#spares = new Spares({
+      standby: options.standby ?? false,
+      make: (driver, keeper) => this.#make(driver, keeper),
+      // Regions are never given up: as many are the same ones.
+      isCurrent: ({ order }) => order.kept.length === this.#kept.list().length,
+      say: options.output,
+    });
   }
 
-  start(epoch: number): void {
-    const { driver, memory, events, output, depth } = this.#options;
-    try {
-      const host = new HostProcess(
-        {
-          epoch,
-          driver,
-          memory,
-          depth: depth ?? RING_DEPTH,
-          kept: this.#kept.list(),
-          code: this.#code,
-          output: new DriverOutput(output),
-        },
-        {
-          events,
-          take: (pid, message) => this.#take(pid, message),
-          openFailed: (failed, message) => {
-            // Should what an earlier host has left be at fault, the next one does without.
-            this.#setCode(undefined);
-            events.openFailed(failed, message);
-          },
-          exited: (gone, how) => {
-            this.#hosts.delete(gone);
-            events.exited(gone, how);
-          },
-        },
-      );
-      this.#hosts.set(epoch, host);
-    } catch (error) {
-      setImmediate(() => {
-        events.openFailed(epoch, `Cannot start driver ${driverName(driver)}: ${oneLine(error)}, a process was wanted`);
-        events.exited(epoch, "not started");
-      });
-    }
+  start(epoch: number, driver: DriverRef): void {
+    this.#open(epoch, driver, () => this.#spares.take(driver) ?? this.#make(driver, undefined));
+  }
+
+  prepare(driver: DriverRef, done: (failure: string | undefined) => void): void {
+    this.#spares.prepare(driver, done);
   }
 
   close(epoch: number): void {
@@ -76,25 +69,99 @@ export class ProcessIncarnations implements Incarnations {
     this.#hosts.get(epoch)?.kill();
   }
 
+  ping(epoch: number): void {
+    this.#hosts.get(epoch)?.ping();
+  }
+
+  beat(epoch: number): number | undefined {
+    return this.#hosts.get(epoch)?.pulse?.beat;
+  }
+
+  vitals(epoch: number): Vitals | undefined {
+    const pid = this.pid(epoch);
+    return pid === undefined ? undefined : readVitals(pid);
+  }
+
+  usage(epoch: number): Usage | undefined {
+    const host = this.#hosts.get(epoch);
+    const usage = host?.pid === undefined ? undefined : readUsage(host.pid);
+    return usage === undefined ? undefined : { ...usage, lagMs: host?.pulse?.lagMs };
+  }
+
   /** The process of a living incarnation. */
   pid(epoch: number): number | undefined {
     return this.#hosts.get(epoch)?.pid;
   }
 
-  /** Forgets what incarnations have kept. All of them must have exited. */
+  /** Ends the spares, and forgets what incarnations have kept. All of these must have exited. */
   dispose(): void {
+    this.#spares.dispose();
     this.#kept.close();
-    this.#setCode(undefined);
+    for (const module of this.#code.keys()) this.#setCode(module, undefined);
   }
 
-  #take(pid: number, message: HostMessage & { type: "opened" }): void {
+  #open(epoch: number, driver: DriverRef, find: () => HostProcess): void {
+    const { sourceOf, events } = this.#options;
+    try {
+      const host = find();
+      this.#hosts.set(epoch, host);
+      host.open(epoch, this.#ownerOf(driver));
+    } catch (error) {
+      const name = driverName(sourceOf(driver));
+      setImmediate(() => {
+        events.openFailed(epoch, `Cannot start driver ${name}: ${oneLine(error)}, a process was wanted`);
+        events.exited(epoch, "open-failed", "not started");
+      });
+    }
+  }
+
+  /** Throws where the machine refuses what a process takes. */
+  #make(driver: DriverRef, keeper: SpareKeeper | undefined): HostProcess {
+    const { sourceOf, memory, output, depth } = this.#options;
+    const source = sourceOf(driver);
+    const order = {
+      driver: source,
+      memory,
+      depth: depth ?? RING_DEPTH,
+      kept: this.#kept.list(),
+      code: this.#code.get(source.module),
+      output: new DriverOutput(output),
+    };
+    return new HostProcess(order, keeper);
+  }
+
+  #ownerOf(driver: DriverRef): HostOwner {
+    const { sourceOf, events } = this.#options;
+    const { module } = sourceOf(driver);
+    return {
+      events,
+      take: (pid, message) => {
+        this.#take(module, pid, message);
+        this.#spares.opened(driver);
+      },
+      openFailed: (epoch, message) => {
+        // Should what an earlier host has left be at fault, the next one does without.
+        this.#setCode(module, undefined);
+        events.openFailed(epoch, message);
+      },
+      stale: (epoch) => this.#open(epoch, driver, () => this.#make(driver, undefined)),
+      exited: (epoch, kind, how) => {
+        this.#hosts.delete(epoch);
+        events.exited(epoch, kind, how);
+      },
+    };
+  }
+
+  #take(module: string, pid: number, message: HostMessage & { type: "opened" }): void {
     this.#kept.take(pid, message.kept);
     if (message.code === undefined || message.code.bytes > MAX_CODE_BYTES) return;
-    this.#setCode({ fd: takeFile(pid, message.code), bytes: message.code.bytes });
+    this.#setCode(module, { fd: takeFile(pid, message.code), bytes: message.code.bytes });
   }
 
-  #setCode(code: { fd: number; bytes: number } | undefined): void {
-    if (this.#code !== undefined) closeSync(this.#code.fd);
-    this.#code = code;
+  #setCode(module: string, code: Code | undefined): void {
+    const old = this.#code.get(module);
+    if (old !== undefined) closeSync(old.fd);
+    if (code === undefined) this.#code.delete(module);
+    else this.#code.set(module, code);
   }
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Operation } from "../shadow/ports.ts";
+import { PULSE_AT, PULSE_BYTES } from "./pulse.ts";
 
 /*
  * Two files of shared memory, each written by one side and read-only for the other:
@@ -7,7 +8,8 @@ import type { Operation } from "../shadow/ports.ts";
  *   written by the front                           written by the driver host
  *   0    tail: submissions so far, mod 2^32        0    tail: completions so far, mod 2^32
  *   64   nap: odd while the front sleeps           64   nap: odd while the host sleeps
- *   128  submissions, `depth` entries              128  completions, `depth` entries
+ *   128  pulse: see pulse.ts                       128  pulse
+ *   192  submissions, `depth` entries              192  completions, `depth` entries
  *
  *   a submission, 32 bytes                         a completion, 16 bytes
  *   0     4           8        16       24         0     4       8
@@ -23,7 +25,7 @@ import type { Operation } from "../shadow/ports.ts";
  */
 const TAIL = 0;
 const NAP = 16;
-const ENTRIES_AT = 128;
+const ENTRIES_AT = PULSE_AT + PULSE_BYTES;
 const SUBMISSION_BYTES = 32;
 const COMPLETION_BYTES = 16;
 const FLAGS_SHIFT = 8;

@@ -37,6 +37,8 @@ export class Admission {
   #stalled = false;
   /** What every request is refused with; 0 when they aren't. */
   refusing: Errno = 0;
+  /** The same for writers alone: they would wait in vain for room where nothing is written any more. */
+  refusingWriters: Errno = 0;
 
   constructor(ports: AdmissionPorts, limits: { readonly pieces: number; readonly stallTimeoutMs: number }) {
     this.#ports = ports;
@@ -88,6 +90,7 @@ export class Admission {
   }
 
   #admitWriter(request: Request): "admitted" | "wait" | Errno {
+    if (this.refusingWriters !== 0) return this.refusingWriters;
     // Its acknowledgement adds a piece, and one more where it cuts an older one in two.
     const room = this.#ports.pieces() + 2 * (this.#admittedWriters + 1) <= this.#pieceLimit;
     const waiting = this.#writers.of(request);

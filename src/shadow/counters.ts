@@ -21,6 +21,11 @@ export interface DeviceCounters {
   refusedWrites: number;
   /** Acknowledged pieces that an incarnation would not take. */
   refusedReplays: number;
+  /** Requests and pieces that kill. */
+  convictions: number;
+  /** Reads that found other data than was written, and those of them that were put right. */
+  lies: number;
+  curedLies: number;
   /** Completions of incarnations that had been given up. */
   lateCompletions: number;
 }
@@ -41,6 +46,9 @@ export function newCounters(): DeviceCounters {
     reissuedRequests: 0,
     refusedWrites: 0,
     refusedReplays: 0,
+    convictions: 0,
+    lies: 0,
+    curedLies: 0,
     lateCompletions: 0,
   };
 }

@@ -162,7 +162,7 @@ test("P3: conflicting requests are never in flight at once and run in order of a
 test("P3: a request waits for the replay of what it overlaps, and for nothing else", () => {
   const bench = new Bench();
   bench.done("write", 0);
-  bench.device.detach();
+  bench.device.detach({ blame: "nobody" });
   bench.device.reaped();
   bench.send("read", 0);
   bench.send("read", 4);
@@ -365,16 +365,16 @@ test("P5: a completion of an unknown tag, of a used one, with a wrong length or 
   const bench = new Bench();
   const write = bench.send("write", 0);
   const tag = bench.link.pending[0]?.tag as number;
-  assert.equal(bench.device.complete(1, tag + 1, 0, SECTOR), "unknown tag");
-  assert.equal(bench.device.complete(1, 4_000_000_000, 0, SECTOR), "unknown tag");
-  assert.equal(bench.device.complete(1, tag, 0, SECTOR - 1), "wrong length");
-  assert.equal(bench.device.complete(1, tag, 4711, SECTOR), "unknown error");
+  assert.equal(bench.device.complete(1, tag + 1, 0, SECTOR), "unknown-tag");
+  assert.equal(bench.device.complete(1, 4_000_000_000, 0, SECTOR), "unknown-tag");
+  assert.equal(bench.device.complete(1, tag, 0, SECTOR - 1), "wrong-length");
+  assert.equal(bench.device.complete(1, tag, 4711, SECTOR), "unknown-error");
   assert.equal(bench.replies.has(write), false);
   bench.link.complete("write");
   assert.equal(bench.replies.get(write), 0);
-  assert.equal(bench.device.complete(1, tag, 0, SECTOR), "unknown tag");
+  assert.equal(bench.device.complete(1, tag, 0, SECTOR), "unknown-tag");
   bench.send("write", 0);
-  assert.equal(bench.device.complete(1, tag, 0, SECTOR), "unknown tag");
+  assert.equal(bench.device.complete(1, tag, 0, SECTOR), "unknown-tag");
 });
 
 test("P4: completions of an incarnation that was given up are counted and dropped", () => {
@@ -392,7 +392,7 @@ test("P4: memory that a lost incarnation has in hand is not used again before it
   const before = bench.reads.usedBytes;
   const read = bench.send("read", 0);
   bench.send("write", 8);
-  bench.device.detach();
+  bench.device.detach({ blame: "nobody" });
   bench.device.refuse(ERRNO.EIO);
   assert.equal(bench.replies.get(read), ERRNO.EIO);
   assert.equal(bench.reads.usedBytes, before + SECTOR);
@@ -547,7 +547,7 @@ test("a new incarnation with other contents, size, block size, features or ident
   link.complete("read");
   assert.deepEqual(bench.mismatches, ["the block at 0, durable before, has other contents"]);
   for (const change of [{ size: 512 }, { blockSize: 4096 }, { readOnly: true }, { trim: false }]) {
-    bench.device.detach();
+    bench.device.detach({ blame: "nobody" });
     bench.device.reaped();
     bench.mismatches = [];
     bench.attach({ geometry: { ...bench.geometry, ...change } });
@@ -631,7 +631,7 @@ test("a store that has grown makes a larger device, once it has proved to be the
   const { size } = bench.geometry;
   bench.done("write", 0, 1, { fill: 3 });
   bench.done("flush");
-  bench.device.detach();
+  bench.device.detach({ blame: "nobody" });
   bench.device.reaped();
   bench.attach({ geometry: { ...bench.geometry, size: size * 2 } });
   assert.equal(bench.device.geometry.size, size);
@@ -639,7 +639,7 @@ test("a store that has grown makes a larger device, once it has proved to be the
   bench.link.complete("read", undefined, ERRNO.EIO);
   assert.deepEqual(bench.mismatches, []);
   assert.equal(bench.device.geometry.size, size * 2);
-  bench.device.detach();
+  bench.device.detach({ blame: "nobody" });
   bench.device.reaped();
   bench.attach();
   assert.match(bench.mismatches[0] ?? "", /size is .* at least/);
@@ -662,7 +662,7 @@ test("requests that were refused between two incarnations don't keep the second 
   bench.send("read", 5);
   bench.send("flush");
   bench.restart();
-  bench.device.detach();
+  bench.device.detach({ blame: "nobody" });
   bench.device.refuse(ERRNO.EIO);
   bench.device.reaped();
   bench.device.serveAgain();
@@ -774,7 +774,7 @@ test("P6: a small request does not wait behind large ones that find no memory", 
 
 test("a store that is not written to may lose what only writers could use", () => {
   const bench = new Bench({ geometry: { readOnly: true, fua: true } });
-  bench.device.detach();
+  bench.device.detach({ blame: "nobody" });
   bench.device.reaped();
   bench.attach({ geometry: { ...bench.geometry, fua: false, trim: false, zero: false } });
   assert.deepEqual(bench.mismatches, []);

@@ -2,14 +2,45 @@ import { strict as assert } from "node:assert";
 import { ERRNO, type Errno } from "../block/errors.ts";
 import type { Geometry } from "../block/geometry.ts";
 import type { Payload } from "../block/memory.ts";
-import type { Request } from "../block/request.ts";
+import { isWriter, type Request } from "../block/request.ts";
 import { Admission } from "./admission.ts";
 import { countReply, type DeviceCounters } from "./counters.ts";
+import type { Range } from "./digests.ts";
 import { Engine } from "./engine.ts";
 import { DEFAULT_LIMITS, type DeviceLimits } from "./limits.ts";
+import type { Operation } from "./operation.ts";
 import type { Piece } from "./piece-map.ts";
-import type { AttachObserver, BlockDevice, DevicePorts, DriverInfo, Link } from "./ports.ts";
+import type { AttachObserver, BlockDevice, DevicePorts, DriverInfo, DriverRef, Link } from "./ports.ts";
 import type { CompletionFault } from "./submissions.ts";
+import type { Suspicion } from "./trial.ts";
+import type { LieCure } from "./verifier.ts";
+import type { InFlight } from "./watch.ts";
+
+/** What the device finds out about its driver. */
+export interface DeviceObserver {
+  /** So many requests and pieces were with two incarnations when they died: they are going to be tried alone. */
+  suspected(count: number): void;
+  /** A read found other data than was written. */
+  lied(range: Range, cure: LieCure): void;
+  /** One of them kills every incarnation that it is given to. Whether it is to be refused for that, with EIO. */
+  convicted(convict: Convict): boolean;
+}
+
+export interface DeviceOptions {
+  /** False for no shadow. */
+  readonly retains?: boolean;
+  /** Whether what is read is compared with what was written, as far as that is known. */
+  readonly verify?: "digests" | undefined;
+}
+
+export interface Convict {
+  readonly operation: Operation["kind"];
+  /** Bytes. */
+  readonly offset: number;
+  readonly length: number;
+  /** It is a piece of the shadow, and stays there. */
+  readonly acknowledged: boolean;
+}
 
 /** One device as its clients see it: who may come in, and the one reply to each request. The rest is its engine's. */
 export class Device implements BlockDevice {
@@ -25,8 +56,11 @@ export class Device implements BlockDevice {
   /** Memory that a lost incarnation may touch until it is reaped, of requests that have been answered. */
   #exposed: (() => void)[] = [];
   #reapPending = false;
+  #observer: DeviceObserver | undefined;
+  /** Why nothing is written any more. */
+  #writesStopped: string | undefined;
 
-  constructor(ports: DevicePorts, limits: Partial<DeviceLimits> = {}, options: { readonly retains?: boolean } = {}) {
+  constructor(ports: DevicePorts, limits: Partial<DeviceLimits> = {}, options: DeviceOptions = {}) {
     this.name = ports.name;
     this.#ports = ports;
     const allLimits = { ...DEFAULT_LIMITS, ...limits };
@@ -47,14 +81,24 @@ export class Device implements BlockDevice {
       allLimits,
     );
     this.#admission = admission;
-    this.#engine = new Engine(ports, allLimits, options.retains ?? true, {
-      finished: (request, errno, exposed) => this.#finished(request, errno, exposed),
-      released: () => admission.released(),
-      get writersWait() {
-        return admission.writersWait;
+    const { retains = true, verify } = options;
+    this.#engine = new Engine(
+      ports,
+      allLimits,
+      { retains, verifies: verify === "digests" },
+      {
+        finished: (request, errno, exposed) => this.#finished(request, errno, exposed),
+        released: () => admission.released(),
+        get writersWait() {
+          return admission.writersWait;
+        },
+        progressed: () => this.#tellDrained(),
+        lied: (range, cure) => this.#observer?.lied(range, cure),
+        suspected: (count) => this.#observer?.suspected(count),
+        convicted: ({ kind, offset, length, piece }) =>
+          this.#observer?.convicted({ operation: kind, offset, length, acknowledged: piece !== undefined }) ?? true,
       },
-      progressed: () => this.#tellDrained(),
-    });
+    );
     this.counters = this.#engine.counters;
     this.reads = {
       release: (payload) => {
@@ -90,9 +134,20 @@ export class Device implements BlockDevice {
     return this.#engine.unanswered;
   }
 
+  /** What is with the driver, for the judge; `undefined` while there is none. */
+  get inFlight(): InFlight | undefined {
+    return this.#engine.inFlight;
+  }
+
+  /** Whether the incarnation, or the last one, has executed anything that was asked of it. */
+  get fruitful(): boolean {
+    return this.#engine.fruitful;
+  }
+
   /** Why the device is degraded; `undefined` while it isn't. */
   get trouble(): string | undefined {
     const { refusedPieces } = this.#engine;
+    if (this.#writesStopped !== undefined) return this.#writesStopped;
     if (refusedPieces > 0)
       return `the driver refuses ${refusedPieces} acknowledged pieces, which are served from the shadow`;
     return this.#admission.stalled ? this.#stallReason : undefined;
@@ -115,6 +170,7 @@ export class Device implements BlockDevice {
 
   submit(request: Request): void {
     if (this.#admission.refusing !== 0) return this.#reply(request, this.#admission.refusing);
+    if (this.#writesStopped !== undefined && isWriter(request.kind)) return this.#reply(request, ERRNO.EPERM);
     const nothingToDo = request.kind === "flush" ? this.geometry.readOnly : request.length === 0;
     if (nothingToDo) return this.#reply(request, 0);
     if (request.fast && !this.geometry.zero) return this.#reply(request, ERRNO.ENOTSUP);
@@ -128,18 +184,23 @@ export class Device implements BlockDevice {
 
   // ── Incarnations ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Takes a new incarnation: finds out whether it is the same store, replays, re-issues, goes on. */
-  attach(link: Link, info: DriverInfo, observer: AttachObserver): void {
+  /** Who is told what the device finds out about its driver. */
+  observe(observer: DeviceObserver): void {
+    this.#observer = observer;
+  }
+
+  /** Takes a new incarnation of `driver`: finds out whether it is the same store, replays, re-issues, goes on. */
+  attach(link: Link, info: DriverInfo, driver: DriverRef, observer: AttachObserver): void {
     assert(!this.#reapPending, "the incarnation before is not reaped");
-    this.#engine.attach(link, info, observer);
+    this.#engine.attach(link, info, driver, observer);
   }
 
   /**
    * Gives the incarnation up: nothing that it does counts any more. What it has in hand is not used again until it is
-   * `reaped`.
+   * `reaped`. `suspicion`: what may have been the cause.
    */
-  detach(): void {
-    if (this.#engine.detach()) this.#reapPending = true;
+  detach(suspicion: Suspicion): void {
+    if (this.#engine.detach(suspicion)) this.#reapPending = true;
   }
 
   /** The incarnation last given up is gone for good: the memory that it had in hand may be used again. */
@@ -162,6 +223,39 @@ export class Device implements BlockDevice {
    */
   quiesce(idle: () => void): void {
     this.#engine.quiesce(idle);
+  }
+
+  /** After `idle`: reads blocks all over the store, to know it by when another driver serves it. */
+  learn(learned: () => void): void {
+    this.#engine.learn(learned);
+  }
+
+  /**
+   * A newcomer is on probation: what it makes durable is kept all the same, as far as there is room, so that it can be replayed on
+   * another driver. Until `believe`.
+   */
+  doubt(): void {
+    this.#engine.doubt();
+  }
+
+  believe(): void {
+    this.#engine.believe();
+    this.kick();
+  }
+
+  /** Nothing is written any more: writers get EPERM, what the shadow holds stays there, reads go on. Until `pardon`. */
+  stopWriting(reason: string): void {
+    this.#writesStopped = reason;
+    this.#admission.refusingWriters = ERRNO.EPERM;
+    this.#admission.serveSoon();
+    this.#engine.stopWriting();
+  }
+
+  /** Forgets what speaks against requests and pieces: another driver is tried, or the same one once more. */
+  pardon(): void {
+    this.#writesStopped = undefined;
+    this.#admission.refusingWriters = 0;
+    this.#engine.pardon();
   }
 
   /**

@@ -2,17 +2,21 @@ import { strict as assert } from "node:assert";
 import { ERRNO, type Errno, errnoName } from "../block/errors.ts";
 import { type Geometry, overlaps } from "../block/geometry.ts";
 import type { Payload } from "../block/memory.ts";
-import type { Request } from "../block/request.ts";
+import { isWriter, type Request } from "../block/request.ts";
 import { type DeviceCounters, newCounters } from "./counters.ts";
+import { Digests, type Range } from "./digests.ts";
 import { Flusher } from "./flusher.ts";
 import type { DeviceLimits } from "./limits.ts";
 import { Operation } from "./operation.ts";
 import type { Piece } from "./piece-map.ts";
-import type { AttachObserver, DevicePorts, DriverInfo, Link } from "./ports.ts";
+import type { AttachObserver, DevicePorts, DriverInfo, DriverRef, Link } from "./ports.ts";
 import { Schedule } from "./schedule.ts";
 import { Shadow } from "./shadow.ts";
-import { differenceOf, StoreCheck } from "./store-check.ts";
+import { differenceOf, misfitOf, StoreCheck } from "./store-check.ts";
 import { type CompletionFault, Submissions } from "./submissions.ts";
+import { type Suspicion, Trial } from "./trial.ts";
+import { type LieCure, Verifier } from "./verifier.ts";
+import type { InFlight } from "./watch.ts";
 
 /** What the device hears from its engine. */
 export interface EngineObserver {
@@ -24,6 +28,19 @@ export interface EngineObserver {
   readonly writersWait: boolean;
   /** What could be issued has been. */
   progressed(): void;
+  /** So many operations were with two incarnations when they died: they will be tried alone. */
+  suspected(count: number): void;
+  /** A read found other data than was written. */
+  lied(range: Range, cure: LieCure): void;
+  /** An operation kills every incarnation that it is given to. Whether it is to be refused for that. */
+  convicted(operation: Operation): boolean;
+}
+
+export interface EngineOptions {
+  /** False for no shadow. */
+  readonly retains: boolean;
+  /** Whether reads are compared with what was written. */
+  readonly verifies: boolean;
 }
 
 /**
@@ -47,10 +64,15 @@ export class Engine {
   readonly #schedule: Schedule;
   readonly #flusher: Flusher;
 
-  #info: DriverInfo | undefined;
-  /** Bytes of the store of the incarnation that it is attached to. */
-  #size = 0;
+  /** As clients were told. */
+  #geometry: Geometry | undefined;
+  /** What each driver said of itself when it came first. */
+  readonly #known = new Map<DriverRef, DriverInfo>();
+  /** Of the incarnation that it is attached to, which may be another driver's than the device was made of. */
+  #driver: DriverInfo | undefined;
   #check: StoreCheck | undefined;
+  readonly #verifies: boolean;
+  #verifier: Verifier | undefined;
   /** The incarnation that it is attached to; `#running` once it has proved to be the same store. */
   #submissions: Submissions | undefined;
   #running = false;
@@ -65,9 +87,22 @@ export class Engine {
   #quiesced: (() => void) | undefined;
   /** `#quiesced` was told: the driver closes, and nothing is submitted to it any more. */
   #closing = false;
+  readonly #trial: Trial;
+  /** The incarnation has executed something that was asked of it. */
+  #fruitful = false;
+  /** The judge's time, over incarnations. */
+  #judgedTime = 0;
+  /**
+   * The shadow's mark when a writer was last refused: what that has left in the driver's cache no flush has covered since. Infinity
+   * where a flush failed after that, since the driver may have forgotten that it has to write it.
+   */
+  #unsettledAt: number | undefined;
+  /** What is told when the blocks are read that the store is to be known by. */
+  #learned: (() => void) | undefined;
 
-  /** `retains`: false for no shadow. */
-  constructor(ports: DevicePorts, limits: DeviceLimits, retains: boolean, observer: EngineObserver) {
+  constructor(ports: DevicePorts, limits: DeviceLimits, options: EngineOptions, observer: EngineObserver) {
+    const { retains, verifies } = options;
+    this.#verifies = verifies;
     this.#ports = ports;
     this.#limits = limits;
     this.#observer = observer;
@@ -85,17 +120,26 @@ export class Engine {
       if (this.#shadow.size > 0) this.#flusher.wantOwn();
       this.kick();
     });
+    this.#trial = new Trial({
+      clock: ports.clock,
+      schedule: this.#schedule,
+      shadow: this.#shadow,
+      flusher: this.#flusher,
+      control: (submissions, suspect) => this.#check?.control(submissions, this.geometry.size, suspect),
+      suspected: (count) => observer.suspected(count),
+      kick: () => this.kick(),
+    });
   }
 
   /** Known once the first incarnation has opened. */
   get geometry(): Geometry {
-    assert(this.#info !== undefined, "the geometry is asked for before an incarnation has opened");
-    return this.#info.geometry;
+    assert(this.#geometry !== undefined, "the geometry is asked for before an incarnation has opened");
+    return this.#geometry;
   }
 
   /** Whether an incarnation has ever opened. */
   get opened(): boolean {
-    return this.#info !== undefined;
+    return this.#geometry !== undefined;
   }
 
   /** The pieces that the shadow holds, in order of their offsets. */
@@ -112,6 +156,16 @@ export class Engine {
     return this.#shadow.refused;
   }
 
+  /** What is with the driver, for the judge; `undefined` while there is none. */
+  get inFlight(): InFlight | undefined {
+    return this.#submissions;
+  }
+
+  /** Whether the incarnation, or the last one, has executed anything that was asked of it. */
+  get fruitful(): boolean {
+    return this.#fruitful;
+  }
+
   /** Requests that have not ended. */
   get unanswered(): number {
     let flushes = 0;
@@ -126,7 +180,7 @@ export class Engine {
   add(request: Request): void {
     const operation = Operation.forRequest(request, ++this.#arrivals);
     if (request.kind === "flush") return this.#flusher.add(operation);
-    if (operation.writer) this.#check?.changes(request);
+    this.#changes(request);
     if (this.#running) this.#schedule.add(operation);
     else this.#schedule.park(operation);
   }
@@ -157,28 +211,64 @@ export class Engine {
     const { writes } = this.#ports;
     const much = size >= pieces * flushShare || writes.fullness >= flushShare;
     const some = writes.usedBytes >= cheapFlushBytes && this.#flusher.isCheap;
+    if (much || this.#observer.writersWait) this.#believe();
     if (much || some || this.#observer.writersWait) this.#flusher.wantOwn();
   }
 
   // ── Incarnations ──────────────────────────────────────────────────────────────────────────────────────────────
 
   /** See {@link Device.attach}. */
-  attach(link: Link, info: DriverInfo, observer: AttachObserver): void {
+  attach(link: Link, info: DriverInfo, driver: DriverRef, observer: AttachObserver): void {
     assert(this.#submissions === undefined, "the incarnation before is still there");
-    const difference = this.#info === undefined ? undefined : differenceOf(this.#info, info);
+    const known = this.#known.get(driver);
+    const misfit = this.#geometry === undefined ? undefined : misfitOf(this.#geometry, info);
+    const difference = misfit ?? (known === undefined ? undefined : differenceOf(known, info));
     if (difference !== undefined) return observer.mismatch(difference);
-    this.#info ??= info;
-    this.#check ??= new StoreCheck(info.geometry.blockSize, this.#ports.reads, this.#ports.random);
+    this.#geometry ??= info.geometry;
+    if (known === undefined) this.#known.set(driver, info);
+    this.#check ??= new StoreCheck(info.geometry.blockSize, this.#ports.reads, this.#ports.random, this.#verifies);
+    if (this.#verifies && !info.discards) {
+      this.#verifier ??= this.#newVerifier(info.geometry.blockSize);
+    }
     this.#attached = observer;
-    this.#size = info.geometry.size;
-    this.#submissions = new Submissions(link, info.geometry, this.#ports.writes.zeroes);
-    if (info.discards || !this.#check.start(this.#submissions)) this.#run();
+    this.#driver = info;
+    this.#fruitful = false;
+    this.#submissions = new Submissions(link, info.geometry, this.#ports.writes.zeroes, this.#judgedTime);
+    const mayKill = (offset: number, length: number): boolean =>
+      this.#schedule.requests.some(
+        (other) => other.charges !== undefined && overlaps(other.offset, other.length, offset, length),
+      );
+    if (info.discards || !this.#check.start(this.#submissions, mayKill)) this.#run();
     else this.#submissions.kick();
   }
 
+  #newVerifier(blockSize: number): Verifier {
+    const { clock, random } = this.#ports;
+    const digests = new Digests(blockSize, this.#limits.digestBytes, random);
+    return new Verifier({
+      digests,
+      clock,
+      shadow: this.#shadow,
+      schedule: this.#schedule,
+      counters: this.counters,
+      writeAgain: (pieces) => this.#writeAgain(pieces),
+      lied: (range, cure) => {
+        // What the driver lies about doesn't make another store of it.
+        this.#check?.forget(range.offset, range.length);
+        this.#observer.lied(range, cure);
+      },
+    });
+  }
+
   /** False if it wasn't attached. */
-  detach(): boolean {
-    if (this.#submissions === undefined) return false;
+  detach(suspicion: Suspicion): boolean {
+    if (this.#submissions === undefined) {
+      this.#fruitful = false;
+      if (suspicion.blame === "perhaps") this.#trial.acquitAll();
+      return false;
+    }
+    const convicts = this.#trial.charge(this.#submissions, suspicion);
+    this.#judgedTime = this.#submissions.now;
     this.#running = false;
     this.#submissions = undefined;
     this.#attached = undefined;
@@ -189,13 +279,18 @@ export class Engine {
       request.exposed = request.outstanding > 0;
       request.reissued = false;
     }
+    this.#check?.lose(suspicion.blame !== "nobody");
     this.#flusher.lose();
-    this.#flusher.takeWriters();
+    const written = this.#flusher.takeWriters();
     for (const waiter of this.#flusher.waiters) waiter.reissued = false;
     this.#shadow.lose();
     this.#schedule.lose();
+    this.#trial.clear();
     this.#quiesced = undefined;
+    this.#learned = undefined;
+    this.#unsettledAt = undefined;
     this.#closing = false;
+    for (const convict of convicts) this.#convict(convict, written);
     return true;
   }
 
@@ -220,12 +315,53 @@ export class Engine {
   /** See {@link Device.quiesce}. */
   quiesce(idle: () => void): void {
     this.#quiesced = idle;
-    if (this.#shadow.size > 0) this.#flusher.wantOwn();
+    if (this.#shadow.size > 0) this.#flusher.wantLast();
     this.kick();
+  }
+
+  /**
+   * Everything is at rest: reads blocks that the store is to be known by when another driver serves it. Where something may be lost
+   * with this one, the store stays known by what it was.
+   */
+  learn(learned: () => void): void {
+    const submissions = this.#submissions;
+    if (submissions === undefined || this.#driver?.discards === true || this.#unsettledAt !== undefined)
+      return learned();
+    const mayBeLost = (offset: number, length: number): boolean => this.#shadow.overlapping(offset, length).length > 0;
+    this.#check?.learn(submissions, this.geometry.size, mayBeLost);
+    for (const { request } of this.#schedule.requests) if (request !== undefined) this.#changes(request);
+    if (this.#check?.busy !== true) return learned();
+    this.#learned = learned;
+    submissions.kick();
+  }
+
+  /** See {@link Device.doubt}. */
+  doubt(): void {
+    this.#shadow.doubt();
+  }
+
+  /** See {@link Device.believe}. */
+  believe(): void {
+    this.#believe();
+  }
+
+  /** Nothing is written any more: what the shadow holds stays there, and writers get EPERM. */
+  stopWriting(): void {
+    for (const piece of this.#shadow.pieces) this.#shadow.withhold(piece, ERRNO.EPERM);
+    for (const operation of this.#schedule.requests.filter(({ writer, issued }) => writer && !issued))
+      this.#finish(operation, ERRNO.EPERM);
+  }
+
+  /** What was withheld from the driver is offered to the next one. */
+  pardon(): void {
+    this.#shadow.offerAll();
+    this.#flusher.pardon();
+    this.#trial.acquitAll();
   }
 
   dispose(): void {
     this.#flusher.dispose();
+    this.#trial.dispose();
   }
 
   // ── The pump ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -233,20 +369,24 @@ export class Engine {
   /** The same store has come back. */
   #run(): void {
     this.#running = true;
+    this.#trial.begin();
     this.#grow();
     this.#shadow.invalidate();
-    this.#schedule.rebuild();
+    this.#rebuild();
     for (const request of this.#schedule.requests) this.#partOfRecovery(request);
     for (const waiter of this.#flusher.waiters) this.#partOfRecovery(waiter);
+    // An own flush that was lost with the last incarnation is wanted by nobody else.
+    if (this.#shadow.size > 0) this.#flusher.holdsPieces();
     this.kick();
   }
 
   /** A store that has grown makes a larger device. What a client was told of its size stays true. */
   #grow(): void {
     const { geometry } = this;
-    if (this.#info === undefined || this.#size <= geometry.size) return;
-    this.#ports.log.info(`${this.#ports.name}: it has grown from ${geometry.size} to ${this.#size} bytes`);
-    this.#info = { ...this.#info, geometry: { ...geometry, size: this.#size } };
+    const size = this.#driver?.geometry.size ?? 0;
+    if (size <= geometry.size) return;
+    this.#ports.log.info(`${this.#ports.name}: it has grown from ${geometry.size} to ${size} bytes`);
+    this.#geometry = { ...geometry, size };
   }
 
   #partOfRecovery(operation: Operation): void {
@@ -262,15 +402,20 @@ export class Engine {
     for (;;) {
       const submissions = this.#submissions;
       if (submissions === undefined || this.#closing || !submissions.hasRoomFor(this.#flushIsNext ? 2 : 1)) break;
-      const operation = this.#schedule.next(this.#quiesced === undefined);
+      const operation = this.#trial.next(submissions, this.#quiesced === undefined, this.#flushIsNext);
       if (operation === undefined) break;
-      if (!operation.issued) operation.begin(this.#shadow.generation, this.geometry);
+      if (!operation.issued) operation.begin(this.#shadow.generation, this.#can);
       if (!operation.allIssued) submissions.issue(operation);
-      this.#schedule.taken(operation);
+      if (operation !== this.#trial.current) this.#schedule.taken(operation);
       if (operation.allIssued && operation.outstanding === 0) this.#executed(operation);
     }
     this.#pumping = false;
     this.#submitFlush();
+  }
+
+  /** What the driver can; the device makes up for what it can't, and was told to clients. */
+  get #can(): Geometry {
+    return this.#driver?.geometry ?? this.geometry;
   }
 
   /** A flush could be submitted: the last place is kept for it, or whoever always has more to do would keep it waiting. */
@@ -282,10 +427,16 @@ export class Engine {
 
   /** All parts of an operation are back. */
   #executed(operation: Operation): void {
+    if (this.#trial.isControl(operation)) return;
     if (operation === this.#flusher.inFlight?.operation) return this.#flushed(operation.errno);
-    if (operation.piece !== undefined) return this.#replayed(operation);
     const { request, errno } = operation;
-    if (request === undefined) return this.#checked(operation);
+    if (request === undefined && operation.piece === undefined) return this.#checked(operation);
+    this.#fruitful = true;
+    // Where zeroes have to be written instead, the same operation goes on.
+    const goesOn = operation.kind === "zero" && errno === ERRNO.ENOTSUP && !operation.writesZeroes;
+    if (!goesOn || request?.fast === true) this.#trial.completed(operation);
+    if (operation.piece !== undefined) return this.#replayed(operation);
+    if (request === undefined) return;
     if (!operation.writer) return this.#read(operation, request);
     if (errno !== 0) return this.#refused(operation, request);
     if (!request.fua || this.#submissions?.makesDurable(operation) === true) {
@@ -294,7 +445,7 @@ export class Engine {
     if (operation.generation !== this.#shadow.generation) {
       // A flush failed meanwhile; what was written before is not to be relied on.
       operation.reset();
-      this.#schedule.rebuild();
+      this.#rebuild();
       return;
     }
     operation.flushing = true;
@@ -303,7 +454,12 @@ export class Engine {
 
   /** A reader is back: the shadow has the last word on what it is told. */
   #read(operation: Operation, request: Request): void {
-    let { errno } = operation;
+    let errno = operation.errno;
+    if (errno === 0 && this.#verifier !== undefined) {
+      const verdict = this.#verifier.verify(operation, request);
+      if (verdict === "not yet") return;
+      errno = verdict;
+    }
     const { offset, length, payload } = request;
     if (request.kind === "read" && payload !== undefined && this.#shadow.overlay(offset, length, payload)) errno = 0;
     if (request.extents !== undefined) request.extents = this.#shadow.overlayExtents(offset, length, request.extents);
@@ -320,22 +476,19 @@ export class Engine {
     this.#shadow.contest(request.offset, request.length);
     if (request.kind === "zero" && request.fast && errno === ERRNO.ENOTSUP) return this.#finish(operation, errno);
     this.counters.refusedWrites++;
+    this.#unsettledAt = this.#shadow.mark();
     if (request.fua) this.#syncFailed();
     this.#finish(operation, errno);
   }
 
   #writeZeroes(operation: Operation): void {
-    const { generation } = operation;
-    operation.reset();
+    this.#schedule.again(operation);
     operation.writesZeroes = true;
-    // It stays with the driver, as far as the order is concerned.
-    operation.issued = true;
-    operation.generation = generation;
-    this.#schedule.enqueue(operation);
   }
 
   #acknowledge(operation: Operation, durable: boolean): void {
     const unexecuted = this.#shadow.acknowledge(operation, durable);
+    if (operation.request !== undefined) this.#verifier?.acknowledged(operation.request);
     if (durable) this.#durable(operation.offset, operation.length, operation.payload, 0, operation);
     if (this.#shadow.size > 0) this.#flusher.holdsPieces();
     this.makeRoom();
@@ -343,9 +496,15 @@ export class Engine {
     this.#finish(operation, 0);
   }
 
+  /** The blocks that the store is known by may hold something else soon. */
+  #changes(request: Request): void {
+    if (isWriter(request.kind)) this.#check?.changes(request);
+  }
+
   /** A range that a piece, or `writer`, has written is durable: a block of it may serve to know the store by. */
   #durable(offset: number, length: number, payload: Payload | undefined, position: number, writer?: Operation): void {
-    if (payload === undefined || this.#check?.wants(offset, length) !== true) return;
+    // What a newcomer on probation says of itself proves nothing of the store.
+    if (payload === undefined || this.#shadow.doubts || this.#check?.wants(offset, length) !== true) return;
     // What another writer may have changed says nothing about the store.
     if (!this.#schedule.hasWriter(offset, length, writer)) this.#check.durable(offset, length, payload, position);
   }
@@ -374,10 +533,33 @@ export class Engine {
     if (!this.#shadow.isExecuted(piece)) this.#schedule.addReplays([piece]);
   }
 
+  /** It kills. Never acknowledged, it is refused; a piece stays in the shadow, and is not offered to the driver any more. */
+  #convict(operation: Operation, written: readonly Operation[]): void {
+    if (!this.#observer.convicted(operation)) return;
+    this.counters.convictions++;
+    const { request, piece } = operation;
+    if (piece !== undefined) {
+      if (!piece.gone) this.#shadow.withhold(piece, ERRNO.EIO);
+    } else if (request === undefined) {
+      this.#flusher.convicted();
+      for (const writer of written) {
+        this.#shadow.contest(writer.offset, writer.length);
+        this.#finish(writer, ERRNO.EIO);
+      }
+      this.refuseFlushes(ERRNO.EIO);
+    } else {
+      if (operation.writer) this.#shadow.contest(request.offset, request.length);
+      this.#finish(operation, ERRNO.EIO);
+    }
+  }
+
   #checked(operation: Operation): void {
     const mismatch = this.#check?.finished(operation);
-    if (mismatch !== undefined) this.#attached?.mismatch(mismatch);
-    else if (this.#check?.busy === false) this.#run();
+    if (mismatch !== undefined) return this.#attached?.mismatch(mismatch);
+    if (this.#check?.busy !== false) return;
+    if (this.#learned === undefined) return this.#run();
+    this.#learned();
+    this.#learned = undefined;
   }
 
   // ── Flushes ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -386,9 +568,10 @@ export class Engine {
     const submissions = this.#submissions;
     if (submissions === undefined || !this.#running || this.#closing || !this.#flushIsNext) return;
     if (!submissions.hasRoomFor(1)) return;
+    if (!this.#trial.mayFlush(submissions)) return;
     if (this.#shadow.refused > 0 && !this.#refusedRetried) {
       this.#refusedRetried = true;
-      this.#retryRefused();
+      this.#schedule.retryRefused();
       return this.#pump();
     }
     const clients = this.#flusher.waiters.length;
@@ -396,19 +579,6 @@ export class Engine {
     if (clients === 0) this.counters.ownFlushes++;
     flush.operation.issued = true;
     submissions.issue(flush.operation);
-  }
-
-  /** A flush can't be honest while the driver refuses a piece: give it another chance. */
-  #retryRefused(): void {
-    const inFlight = this.#schedule.requests.filter((request) => request.issued && request.writer);
-    const retried = [...this.#shadow.pieces].filter(
-      // The replay would wait for the writer, and that, with FUA, for this very flush. It takes the piece's place anyway.
-      (piece) =>
-        piece.refused !== 0 &&
-        !inFlight.some((writer) => overlaps(writer.offset, writer.length, piece.offset, piece.length)),
-    );
-    for (const piece of retried) this.#shadow.retry(piece);
-    this.#schedule.addReplays(retried);
   }
 
   #flushed(errno: Errno): void {
@@ -422,6 +592,7 @@ export class Engine {
         `${this.#ports.name}: a flush failed (${errnoName(errno)}); what it covered is written again`,
       );
       for (const writer of writers) this.#shadow.contest(writer.offset, writer.length);
+      if (writers.length > 0) this.#unsettledAt = this.#shadow.mark();
       this.#syncFailed();
       for (const waiter of flush.waiters) this.#finish(waiter, errno);
     } else if (flush.generation !== this.#shadow.generation) {
@@ -429,6 +600,7 @@ export class Engine {
       this.#flusher.requeue(flush.waiters);
     } else {
       this.#shadow.release(flush.mark);
+      if (this.#unsettledAt !== undefined && this.#unsettledAt < flush.mark) this.#unsettledAt = undefined;
       this.#observer.released();
       for (const writer of writers) this.#acknowledge(writer, true);
       for (const waiter of flushes) this.#finish(waiter, flush.covers ? 0 : ERRNO.EIO);
@@ -442,9 +614,34 @@ export class Engine {
    * again. All of it, and what is in flight, counts as unexecuted.
    */
   #syncFailed(): void {
+    if (this.#unsettledAt !== undefined) this.#unsettledAt = Number.POSITIVE_INFINITY;
     this.#shadow.invalidate();
     for (const writer of this.#flusher.takeWriters()) writer.reset();
+    this.#rebuild();
+  }
+
+  /** The driver may not have executed these pieces, whatever it says. */
+  #writeAgain(pieces: readonly Piece[]): void {
+    const waitsForFlush = this.#schedule.requests.some(
+      ({ issued, request, offset, length }) =>
+        issued && request?.fua === true && pieces.some((piece) => overlaps(offset, length, piece.offset, piece.length)),
+    );
+    // The replays would wait for that writer, and it, perhaps, for a flush, which waits for every replay.
+    if (waitsForFlush) return this.#syncFailed();
+    for (const piece of pieces) this.#shadow.distrust(piece);
+    this.#schedule.addReplays(pieces);
+  }
+
+  #rebuild(): void {
     this.#schedule.rebuild();
+    this.#trial.rebuilt();
+  }
+
+  /** The driver's flushes count, those of its probation too. */
+  #believe(): void {
+    if (!this.#shadow.doubts) return;
+    this.#shadow.believe();
+    this.#observer.released();
   }
 
   // ── Ends ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -453,6 +650,7 @@ export class Engine {
   #finish(operation: Operation, errno: Errno): void {
     const request = operation.request;
     assert(request !== undefined);
+    if (errno !== 0 && operation.writer && operation.everIssued) this.#verifier?.failed(request);
     if (operation.reissued) this.#reissued--;
     if (operation.activeIndex !== -1) this.#schedule.done(operation);
     this.#observer.finished(request, errno, operation.exposed);

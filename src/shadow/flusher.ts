@@ -1,7 +1,10 @@
 import type { DeviceLimits } from "./limits.ts";
 import { Operation } from "./operation.ts";
 import type { Clock, Timer } from "./ports.ts";
+import type { Charges } from "./trial.ts";
 
+/** After a flush that killed, the device asks for none of its own for so many times `flushRetryMs`. */
+const CONVICTED_RETRIES = 30;
 /** Flushes are cheap if they take at most one part in so many of the time. */
 const CHEAP_PART = 20;
 
@@ -30,6 +33,10 @@ export class Flusher {
   readonly #limits: DeviceLimits;
   /** An own flush has become due. */
   readonly #due: () => void;
+  /** The incarnations that died of a flush, or so it seems. */
+  charges: Charges | undefined;
+  /** It has been found that they did. */
+  #kills = false;
   #waiters: Operation[] = [];
   #inFlight: FlushInFlight | undefined;
   #ownWanted = false;
@@ -76,6 +83,11 @@ export class Flusher {
     else this.#wakeAfter(wait);
   }
 
+  /** The last one that the driver is asked for: there is no later that it could be put off to. */
+  wantLast(): void {
+    if (!this.#kills && this.#inFlight === undefined) this.#ownWanted = true;
+  }
+
   /** A piece is held: it must not grow old. */
   holdsPieces(): void {
     if (this.#timer === undefined) this.#wakeAfter(this.#limits.flushAgeMs);
@@ -94,6 +106,8 @@ export class Flusher {
   finish(failed: boolean): FlushInFlight {
     const flush = this.#inFlight as FlushInFlight;
     this.#inFlight = undefined;
+    this.charges = undefined;
+    this.#kills = false;
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#endedAt = this.#clock.now();
@@ -112,6 +126,21 @@ export class Flusher {
   lose(): void {
     if (this.#inFlight !== undefined) this.requeue(this.#inFlight.waiters);
     this.#inFlight = undefined;
+  }
+
+  /** Flushes kill: nobody but clients asks for one for a while. */
+  convicted(): void {
+    this.charges = undefined;
+    this.#kills = true;
+    this.#ownWanted = false;
+    this.#notBefore = this.#clock.now() + CONVICTED_RETRIES * this.#limits.flushRetryMs;
+  }
+
+  /** Nothing is held against flushes any more. */
+  pardon(): void {
+    this.charges = undefined;
+    this.#kills = false;
+    this.#notBefore = 0;
   }
 
   /** Takes out the FUA writers, waiting or aboard: what they wrote counts as unexecuted, so they have to write again. */

@@ -15,6 +15,8 @@ export interface DeviceLimits {
   readonly flushRetryMs: number;
   /** Where a limit is reached and nothing could be released for this long, writes and flushes get EIO. */
   readonly stallTimeoutMs: number;
+  /** Bytes of digests of what was written, where reads are verified. Blocks past it are not verified. */
+  readonly digestBytes: number;
 }
 
 export const DEFAULT_LIMITS: DeviceLimits = {
@@ -24,4 +26,5 @@ export const DEFAULT_LIMITS: DeviceLimits = {
   flushAgeMs: 5000,
   flushRetryMs: 1000,
   stallTimeoutMs: 30_000,
+  digestBytes: 64 << 20,
 };

@@ -3,6 +3,7 @@ import { type Geometry, overlaps } from "../block/geometry.ts";
 import type { Payload } from "../block/memory.ts";
 import { isWriter, type Request, type RequestKind } from "../block/request.ts";
 import type { Piece } from "./piece-map.ts";
+import type { Charges } from "./trial.ts";
 
 /**
  * What the device does on the driver: a client's request, the replay of a piece, or a flush. It goes
@@ -29,6 +30,8 @@ export class Operation {
 
   /** A part of it is or was with the driver. */
   issued = false;
+  /** A part of it was with some driver, this one or one before: it may have had its effect. */
+  everIssued = false;
   /** It has been answered or given up; what still refers to it passes it over. */
   over = false;
   /** It is in the queue of what can be issued. */
@@ -48,6 +51,10 @@ export class Operation {
   /** Parts with the driver. */
   outstanding = 0;
   errno: Errno = 0;
+  /** How often a read found other data than was written. */
+  lies = 0;
+  /** The charges against a request. Those against a replay are its piece's, which outlives it. */
+  #charges: Charges | undefined;
 
   private constructor(
     kind: RequestKind,
@@ -83,6 +90,15 @@ export class Operation {
     return new Operation("read", 0, offset, length);
   }
 
+  get charges(): Charges | undefined {
+    return this.piece === undefined ? this.#charges : this.piece.charges;
+  }
+
+  set charges(charges: Charges | undefined) {
+    if (this.piece === undefined) this.#charges = charges;
+    else this.piece.charges = charges;
+  }
+
   /** The data of a write, the room for a read. */
   get payload(): Payload | undefined {
     return this.piece === undefined ? this.request?.payload : this.piece.payload;
@@ -96,6 +112,7 @@ export class Operation {
   /** Its first part is about to be issued. What the driver isn't needed for is done by this. */
   begin(generation: number, geometry: Geometry): void {
     this.issued = true;
+    this.everIssued = true;
     this.generation = generation;
     const { piece, request, kind } = this;
     if (piece !== undefined) {

@@ -1,6 +1,7 @@
 import type { Errno } from "../block/errors.ts";
 import type { Payload } from "../block/memory.ts";
 import type { Operation } from "./operation.ts";
+import type { Charges } from "./trial.ts";
 
 /** A range of sectors with the newest acknowledged content, held until it is durable. */
 export interface Piece {
@@ -16,8 +17,14 @@ export interface Piece {
   generation: number;
   /** When its completion was seen: a tick of the device's own counter of events. */
   completedAt: number;
-  /** The driver refused its replay with this error; 0 otherwise. */
+  /** The driver refused its replay with this error, or it isn't offered to the driver any more; 0 otherwise. */
   refused: Errno;
+  /** It is not offered to the driver again: its replay kills, or nothing may be written any more. */
+  withheld: boolean;
+  /** A flush covered it that is not believed yet. */
+  covered: boolean;
+  /** The incarnations that died of its replay, or so it seems. */
+  charges: Charges | undefined;
   /** A refused write may have changed some of its sectors in the store, since it was executed. */
   contested: boolean;
   /** Its replay, from being scheduled until it is done. */

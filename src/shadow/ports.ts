@@ -1,4 +1,5 @@
 import type { Errno } from "../block/errors.ts";
+import type { FaultKind } from "../block/fault.ts";
 import type { Geometry } from "../block/geometry.ts";
 import type { Memory } from "../block/memory.ts";
 import type { Request } from "../block/request.ts";
@@ -69,6 +70,8 @@ export interface Link {
   readonly depth: number;
   /** Bytes that one zero or trim may concern, in whole blocks; a longer one is submitted in parts. */
   readonly maxEffect: number;
+  /** How many times longer than that of a driver on this machine an answer may take. */
+  readonly patience: number;
   /**
    * `tag`: 32-bit, unsigned, echoed by the completion. `offset`, `length`: bytes on the device. `address`: where the
    * data is: for a write in the arena of writes, for a read and a list of extents in the arena of reads, else 0.
@@ -86,16 +89,57 @@ export interface DriverInfo {
   readonly discards: boolean;
 }
 
+/** One of the drivers that a device may be served by: what the supervisor chooses from. */
+export interface DriverRef {
+  /** For people: "memory", "my-driver.ts", "exec:nbdkit". */
+  readonly kind: string;
+}
+
 /**
  * Process control: the port through which the supervisor makes and ends incarnations. Every incarnation started ends
  * with exactly one `exited`, after which nothing it does reaches its store (P4).
  */
 export interface Incarnations {
-  start(epoch: number): void;
+  start(epoch: number, driver: DriverRef): void;
   /** Asks it to finish what is in flight, close its store and exit. */
   close(epoch: number): void;
   /** Ends it at once. */
   kill(epoch: number): void;
+  /**
+   * Makes ready what can be made ready before a store is opened, so that the next `start` of `driver` takes no longer
+   * than it must. Calls back once, from the event loop. `failure`: why it can't be started, one line. What was made
+   * ready for another driver is given up, but for a warm standby of the one that runs.
+   */
+  prepare(driver: DriverRef, done: (failure: string | undefined) => void): void;
+  /** Asks a living incarnation for a sign of life: its `beat` changes when its event loop turns. */
+  ping(epoch: number): void;
+  /** Changes with each sign of life, work done or a ping answered; `undefined` where a driver gives none. */
+  beat(epoch: number): number | undefined;
+  /** What the machine says of its process; `undefined` where there is none, or none of ours. */
+  vitals(epoch: number): Vitals | undefined;
+  /** What its process takes; `undefined` as above. */
+  usage(epoch: number): Usage | undefined;
+}
+
+/** Times in milliseconds since its start. */
+export interface Vitals {
+  /** CPU time: of the thread that runs its event loop, or of the whole process where that isn't known. */
+  readonly cpuMs: number;
+  /** How long its threads were ready and had no core, all together. A wait counts once it is over. */
+  readonly starvedMs: number;
+  /** The thread that runs its event loop is on a core, or waits for one. */
+  readonly ready: boolean;
+  /** It has been suspended by a signal, as by SIGSTOP. */
+  readonly suspended: boolean;
+  /** One of its threads is in an uninterruptible wait, for a disk as a rule: it would not even die before that ends. */
+  readonly inKernel: boolean;
+}
+
+export interface Usage {
+  readonly residentBytes: number;
+  readonly openFiles: number;
+  /** How long its event loop took to answer the last ping that it has answered; `undefined` where it answers none. */
+  readonly lagMs: number | undefined;
 }
 
 /** What incarnations report. An event of an epoch that was given up is dropped; a completion is counted, too. */
@@ -108,12 +152,12 @@ export interface IncarnationEvents {
    * length for a read or write, the bytes of the encoded list for extents, 0 for the rest.
    */
   completed(epoch: number, tag: number, errno: number, count: number): void;
-  /** It broke the rules of the link. `what`: for example "ring position out of range". */
-  fault(epoch: number, what: string): void;
+  /** It is not to be trusted any more. `what`: one line, for example "the position in the ring is out of range". */
+  fault(epoch: number, kind: FaultKind, what: string): void;
   /** The completions that came together have all been delivered. */
   settled(epoch: number): void;
   /** It is gone and reaped. `how`: for example "killed by SIGKILL", "exit code 1: uncaught exception: …". */
-  exited(epoch: number, how: string): void;
+  exited(epoch: number, kind: FaultKind, how: string): void;
 }
 
 /** What a device is given. */

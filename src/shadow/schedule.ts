@@ -94,6 +94,36 @@ export class Schedule {
     return this.#freshNext ? (fresh ?? begun) : (begun ?? fresh);
   }
 
+  /** What has completed is to be issued once more, in its place: it stays with the driver, as far as the order is concerned. */
+  again(operation: Operation): void {
+    const { generation } = operation;
+    operation.reset();
+    operation.issued = true;
+    operation.generation = generation;
+    this.enqueue(operation);
+  }
+
+  /** The driver gets another chance to take the pieces that it refused: a flush can't be honest without them. */
+  retryRefused(): void {
+    const inFlight = this.#requests.filter((request) => request.issued && request.writer);
+    const retried = [...this.#shadow.pieces].filter(
+      // The replay would wait for the writer, and that, with FUA, for this very flush. It takes the piece's place anyway.
+      (piece) =>
+        piece.refused !== 0 &&
+        !piece.withheld &&
+        !inFlight.some((writer) => overlaps(writer.offset, writer.length, piece.offset, piece.length)),
+    );
+    for (const piece of retried) this.#shadow.retry(piece);
+    this.addReplays(retried);
+  }
+
+  /** What `next` returned is not issued now: whoever took it out sees to it. */
+  takeOut(operation: Operation): void {
+    const queue = operation.piece !== undefined ? this.#readyReplays : operation.issued ? this.#begun : this.#ready;
+    queue.shift();
+    operation.queued = false;
+  }
+
   /** A part of what `next` returned has been issued. What has more to issue goes behind the others that have. */
   taken(operation: Operation): void {
     const fresh = this.#ready.peek() === operation;

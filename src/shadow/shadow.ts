@@ -26,6 +26,8 @@ export class Shadow {
   #generation = 1;
   #tick = 0;
   #refused = 0;
+  /** Flushes are not believed yet: what they cover is kept. */
+  #inEscrow = false;
 
   constructor(ports: ShadowPorts, retains: boolean) {
     this.#ports = ports;
@@ -79,7 +81,7 @@ export class Shadow {
       if (remainder.refused !== 0) this.#refused++;
       else if (!this.isExecuted(remainder)) unexecuted.push(remainder);
     }
-    if (durable) return unexecuted;
+    if (durable && !this.#inEscrow) return unexecuted;
     const payload = writer.payload;
     if (payload !== undefined) payload.references++;
     const piece: Piece = {
@@ -92,6 +94,9 @@ export class Shadow {
       generation: writer.generation,
       completedAt: ++this.#tick,
       refused: 0,
+      withheld: false,
+      covered: durable,
+      charges: undefined,
       contested: false,
       replay: undefined,
       gone: false,
@@ -106,6 +111,13 @@ export class Shadow {
     piece.generation = generation;
     piece.completedAt = ++this.#tick;
     piece.contested = false;
+    piece.charges = undefined;
+  }
+
+  /** The store doesn't have what was executed: it counts as unexecuted. */
+  distrust(piece: Piece): void {
+    piece.generation = 0;
+    piece.covered = false;
   }
 
   /** A writer was refused: its sectors hold the old or the new value, each, until they are written again. */
@@ -119,6 +131,21 @@ export class Shadow {
     this.#refused++;
   }
 
+  /** The piece is not offered to the driver any more, until `offerAll`. */
+  withhold(piece: Piece, errno: Exclude<Errno, 0>): void {
+    piece.withheld = true;
+    piece.charges = undefined;
+    if (piece.refused === 0) this.refuse(piece, errno);
+  }
+
+  /** What was withheld is offered again: to another driver, or because the operator wants it. */
+  offerAll(): void {
+    for (const piece of this.#pieces) {
+      if (piece.withheld) this.retry(piece);
+      piece.withheld = false;
+    }
+  }
+
   /** A refused piece is to be tried again. */
   retry(piece: Piece): void {
     piece.refused = 0;
@@ -128,20 +155,39 @@ export class Shadow {
   /** The incarnation is lost, and with it what it did and what it refused. */
   lose(): void {
     this.invalidate();
-    this.#refused = 0;
     for (const piece of this.#pieces) {
-      piece.refused = 0;
+      if (piece.refused !== 0 && !piece.withheld) this.retry(piece);
       piece.replay = undefined;
+      piece.covered = false;
     }
+  }
+
+  /**
+   * From now on what flushes make durable is kept all the same, FUA writes too: the driver is on probation, and its word does not
+   * count until `believe`.
+   */
+  doubt(): void {
+    this.#inEscrow = true;
+  }
+
+  /** Its flushes count, and those since `doubt`, too. */
+  believe(): void {
+    if (!this.#inEscrow) return;
+    this.#inEscrow = false;
+    // One that is being written again leaves with the next flush: until then the driver reads its memory.
+    this.#pieces.release((piece) => piece.covered && this.isExecuted(piece) && this.#leave(piece));
+  }
+
+  get doubts(): boolean {
+    return this.#inEscrow;
   }
 
   /** A flush succeeded: what had been executed before `mark`, when it was submitted, is durable and leaves. */
   release(mark: number): void {
     this.#pieces.release((piece) => {
       if (!this.isExecuted(piece) || piece.completedAt > mark) return false;
-      this.#ports.released(piece);
-      this.#drop(piece);
-      return true;
+      piece.covered = true;
+      return !this.#inEscrow && this.#leave(piece);
     });
   }
 
@@ -182,6 +228,12 @@ export class Shadow {
       at = end;
     }
     return merged;
+  }
+
+  #leave(piece: Piece): true {
+    this.#ports.released(piece);
+    this.#drop(piece);
+    return true;
   }
 
   #drop(piece: Piece): void {

@@ -1,8 +1,8 @@
 import { strict as assert } from "node:assert";
-import { crc32 } from "node:zlib";
-import { MIN_BLOCK_SIZE } from "../block/geometry.ts";
+import { type Geometry, MIN_BLOCK_SIZE, overlaps } from "../block/geometry.ts";
 import { type Memory, type Payload, slotBytes } from "../block/memory.ts";
 import type { Request } from "../block/request.ts";
+import { checksum } from "./checksum.ts";
 import { Operation } from "./operation.ts";
 import type { DriverInfo, Random } from "./ports.ts";
 import type { Submissions } from "./submissions.ts";
@@ -16,6 +16,8 @@ const BLOCKS_PER_SAMPLE = 64;
  * driver was killed in the middle of a write, and its store be the same all the same.
  */
 const DIGESTED_BYTES = MIN_BLOCK_SIZE;
+/** With so many incarnations that died while it was read, a block may be what they die of: it is not read any more. */
+const SUSPICIOUS_DEATHS = 2;
 /** How many contents a block may have before it is not remembered any more. */
 const MAX_CONTENTS = 8;
 
@@ -23,6 +25,8 @@ interface SampledBlock {
   readonly offset: number;
   /** Digests of what the store may hold there: what was durable last, and what was written since. */
   contents: number[];
+  /** How many incarnations died while it was read, in a row. */
+  deaths: number;
 }
 
 /**
@@ -38,14 +42,22 @@ export class StoreCheck {
   readonly #payload: Payload;
   readonly #zeroes: number;
   #pending: { check: Operation; block: SampledBlock; position: number }[] = [];
+  /** What is read now is to be remembered, not compared. */
+  #learning = false;
+  readonly #verifies: boolean;
+  /** Of the blocks that are compared now: those that were not what they have to be, and how many were. */
+  #wrong: SampledBlock[] = [];
+  #right = 0;
 
-  constructor(blockSize: number, memory: Memory, random: Random) {
+  /** `verifies`: reads are verified anyway, so that a block that is wrong may be a lie, and be found out when it is read. */
+  constructor(blockSize: number, memory: Memory, random: Random, verifies: boolean) {
     this.#blockSize = blockSize;
+    this.#verifies = verifies;
     this.#random = random;
     const payload = memory.allocate(SAMPLED_BLOCKS * blockSize);
     assert(payload !== undefined, "there is no memory for checking the store");
     this.#payload = payload;
-    this.#zeroes = crc32(new Uint8Array(DIGESTED_BYTES));
+    this.#zeroes = checksum(new Uint8Array(DIGESTED_BYTES));
   }
 
   /** Whether a range that has become durable should be told of: all at first, then one in a few, and what is remembered. */
@@ -64,7 +76,7 @@ export class StoreCheck {
     const known = this.#blocks.filter((block) => this.#within(block, offset, length));
     for (const block of known) block.contents = [digestAt(block.offset)];
     if (known.length > 0) return;
-    const block = { offset, contents: [digestAt(offset)] };
+    const block = { offset, contents: [digestAt(offset)], deaths: 0 };
     if (this.#blocks.length < SAMPLED_BLOCKS) this.#blocks.push(block);
     else this.#blocks[this.#random.below(SAMPLED_BLOCKS)] = block;
   }
@@ -88,20 +100,77 @@ export class StoreCheck {
     }
   }
 
+  /** What a range holds says nothing about the store any more. */
+  forget(offset: number, length: number): void {
+    this.#blocks = this.#blocks.filter((block) => !this.#within(block, offset, length));
+  }
+
+  #isPending(block: SampledBlock): boolean {
+    return this.#pending.some((other) => other.block === block);
+  }
+
   /** Ranges are of whole blocks. */
   #within(block: SampledBlock, offset: number, length: number): boolean {
     return block.offset >= offset && block.offset < offset + length;
   }
 
-  /** Reads the remembered blocks. False if there are none. */
-  start(submissions: Submissions): boolean {
-    this.#pending = this.#blocks.slice(0, submissions.depth).map((block, index) => ({
+  /** Reads the remembered blocks. False if there are none. `mayKill`: whether reading this range may be what one has died of. */
+  start(submissions: Submissions, mayKill: (offset: number, length: number) => boolean): boolean {
+    const readable = this.#blocks.filter(
+      ({ deaths, offset }) => deaths < SUSPICIOUS_DEATHS && !mayKill(offset, this.#blockSize),
+    );
+    this.#read(submissions, readable, false);
+    return this.busy;
+  }
+
+  /**
+   * Before another driver takes over: reads blocks all over a store at rest, to know it by. What was remembered before is as good as
+   * these, and given up for them. `mayBeLost`: of a range of whole blocks, whether it may not be durable.
+   */
+  learn(submissions: Submissions, size: number, mayBeLost: (offset: number, length: number) => boolean): void {
+    const blocks = size / this.#blockSize;
+    const step = Math.max(1, Math.floor(blocks / SAMPLED_BLOCKS));
+    const first = this.#random.below(step);
+    const offsets = Array.from(
+      { length: Math.min(SAMPLED_BLOCKS, blocks) },
+      (_, i) => (first + i * step) * this.#blockSize,
+    );
+    const durable = offsets.filter((offset) => !mayBeLost(offset, this.#blockSize)).slice(0, submissions.depth);
+    if (durable.length === 0) return;
+    this.#blocks = durable.map((offset) => ({ offset, contents: [], deaths: 0 }));
+    this.#read(submissions, this.#blocks, true);
+  }
+
+  /** Reads any block, to see that the driver can; not one of the suspect's, unless it has all. */
+  control(submissions: Submissions, size: number, suspect: Operation): Operation {
+    const any = this.#random.below(size / this.#blockSize) * this.#blockSize;
+    const isSuspect = overlaps(suspect.offset, suspect.length, any, this.#blockSize);
+    const offset = isSuspect ? (suspect.offset + suspect.length) % size : any;
+    const control = Operation.forCheck(offset, this.#blockSize);
+    submissions.issueCheck(control, this.#payload, 0);
+    return control;
+  }
+
+  #read(submissions: Submissions, blocks: readonly SampledBlock[], learning: boolean): void {
+    this.#learning = learning;
+    this.#wrong = [];
+    this.#right = 0;
+    this.#pending = blocks.slice(0, submissions.depth).map((block, index) => ({
       check: Operation.forCheck(block.offset, this.#blockSize),
       block,
       position: index * this.#blockSize,
     }));
     for (const { check, position } of this.#pending) submissions.issueCheck(check, this.#payload, position);
-    return this.busy;
+  }
+
+  /**
+   * The incarnation is lost, and its reads with it. What had not been learned isn't known. `mayKill`: whether they may have been
+   * the cause.
+   */
+  lose(mayKill: boolean): void {
+    if (this.#learning) this.#blocks = this.#blocks.filter((block) => !this.#isPending(block));
+    if (mayKill) for (const { block } of this.#pending) block.deaths++;
+    this.#pending = [];
   }
 
   get busy(): boolean {
@@ -114,27 +183,56 @@ export class StoreCheck {
     const [done] = this.#pending.splice(index, 1);
     assert(done !== undefined);
     const { block, position } = done;
-    if (operation.errno !== 0) return undefined;
-    if (block.contents.includes(digest(this.#payload, position))) return undefined;
-    return `the block at ${block.offset}, durable before, has other contents`;
+    block.deaths = 0;
+    if (this.#learning) {
+      // A block that can't be read tells nothing.
+      if (operation.errno === 0) block.contents.push(digest(this.#payload, position));
+      else this.#blocks = this.#blocks.filter((other) => other !== block);
+      return undefined;
+    }
+    if (operation.errno !== 0) return this.#judged();
+    if (block.contents.includes(digest(this.#payload, position))) this.#right++;
+    else this.#wrong.push(block);
+    return this.#judged();
+  }
+
+  /** One wrong block makes another store; where it may be a lie, it takes as many as are right. */
+  #judged(): string | undefined {
+    const [first] = this.#wrong;
+    if (first === undefined || (this.#verifies && this.busy)) return undefined;
+    if (!this.#verifies || this.#wrong.length >= this.#right) {
+      return `the block at ${first.offset}, durable before, has other contents`;
+    }
+    this.#blocks = this.#blocks.filter((block) => !this.#wrong.includes(block));
+    return undefined;
   }
 }
 
 function digest(payload: Payload, position: number): number {
-  return crc32(slotBytes(payload, position, DIGESTED_BYTES));
+  return checksum(slotBytes(payload, position, DIGESTED_BYTES));
 }
 
 const FEATURES = ["readOnly", "fua", "trim", "zero", "extents"] as const;
 
-/** What keeps a new incarnation from being the same device; `undefined` if nothing does. It may have grown. */
+/** What keeps an incarnation from serving the device; `undefined` if nothing does. It may have grown. */
+export function misfitOf(device: Geometry, { geometry }: DriverInfo): string | undefined {
+  const { blockSize, size, readOnly } = geometry;
+  if (blockSize !== device.blockSize) return `block size is ${blockSize}, ${device.blockSize} was wanted`;
+  if (size < device.size) return `size is ${size}, at least ${device.size} was wanted`;
+  if (readOnly && !device.readOnly) return "it is read-only, one that can be written to was wanted";
+  return undefined;
+}
+
+/**
+ * What keeps it from being the same store as `before`, by the same driver's word. Another driver may name the store otherwise,
+ * and need not have the same features: the device makes up for them.
+ */
 export function differenceOf(before: DriverInfo, now: DriverInfo): string | undefined {
   if (before.identity !== now.identity) {
     return `identity is ${now.identity ?? "missing"}, ${before.identity ?? "none"} was wanted`;
   }
   const was = before.geometry;
   const is = now.geometry;
-  if (is.blockSize !== was.blockSize) return `block size is ${is.blockSize}, ${was.blockSize} was wanted`;
-  if (is.size < was.size) return `size is ${is.size}, at least ${was.size} was wanted`;
   // What writers could use says nothing where there are none.
   const features = was.readOnly && is.readOnly ? (["extents"] as const) : FEATURES;
   for (const feature of features) {

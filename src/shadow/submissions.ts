@@ -1,27 +1,44 @@
 import { strict as assert } from "node:assert";
 import { isErrno } from "../block/errors.ts";
 import { decodeExtents, EXTENT_BYTES } from "../block/extents.ts";
+import type { FaultKind } from "../block/fault.ts";
 import type { Geometry } from "../block/geometry.ts";
 import { MAX_SLOT_BYTES, type Payload, restOfSlot, slotBytes } from "../block/memory.ts";
 import type { Operation } from "./operation.ts";
-import { EXTENTS_SLOT_BYTES, type Link, SUBMIT_FAST, SUBMIT_FUA, SUBMIT_MAY_TRIM } from "./ports.ts";
+import {
+  EXTENTS_SLOT_BYTES,
+  type Operation as Kind,
+  type Link,
+  SUBMIT_FAST,
+  SUBMIT_FUA,
+  SUBMIT_MAY_TRIM,
+} from "./ports.ts";
 import { Tags } from "./tags.ts";
+import type { InFlight } from "./watch.ts";
 
 /** What is wrong with a completion: a fault of the driver (P5). */
-export type CompletionFault = "unknown tag" | "unknown error" | "wrong length" | "malformed extents";
+export type CompletionFault = Extract<
+  FaultKind,
+  "unknown-tag" | "unknown-error" | "wrong-length" | "malformed-extents"
+>;
 
 /** What is with one incarnation: operations go out in parts of a slot at most, and their completions are checked. */
-export class Submissions {
+export class Submissions implements InFlight {
+  now: number;
+  completed = 0;
   readonly #link: Link;
   readonly #geometry: Geometry;
   /** Address of MAX_SLOT_BYTES of zeroes in the arena of writes. */
   readonly #zeroes: number;
   readonly #tags: Tags;
+  readonly #slowest = new Map<Kind, number>();
   #unkicked = false;
 
-  constructor(link: Link, geometry: Geometry, zeroes: number) {
+  /** `geometry`: what this incarnation can. `now`: the judge's time. */
+  constructor(link: Link, geometry: Geometry, zeroes: number, now: number) {
     assert(Number.isInteger(Math.log2(link.depth)), `the depth of a link is a power of two, not ${link.depth}`);
     this.#link = link;
+    this.now = now;
     this.#geometry = geometry;
     this.#zeroes = zeroes;
     this.#tags = new Tags(link.depth);
@@ -37,6 +54,29 @@ export class Submissions {
 
   get outstanding(): number {
     return this.#tags.outstanding;
+  }
+
+  get patience(): number {
+    return this.#link.patience;
+  }
+
+  each(visit: (kind: Kind, since: number) => void): void {
+    this.#tags.each((_, kind, since) => visit(kind, since));
+  }
+
+  /** Those of which a part is with the driver. `isSuspected`: whether that part speaks against it. */
+  inFlight(isSuspected: (kind: Kind, since: number) => boolean): Set<Operation> {
+    const found = new Set<Operation>();
+    this.#tags.each((operation, kind, since) => {
+      if (isSuspected(kind, since)) found.add(operation);
+    });
+    return found;
+  }
+
+  takeSlowest(kind: Kind): number | undefined {
+    const slowest = this.#slowest.get(kind);
+    this.#slowest.delete(kind);
+    return slowest;
   }
 
   /** Whether `count` more can be submitted. */
@@ -96,12 +136,15 @@ export class Submissions {
    */
   complete(tag: number, errno: number, count: number): Operation | "more" | { fault: CompletionFault } {
     const operation = this.#tags.find(tag);
-    if (operation === undefined) return { fault: "unknown tag" };
-    if (!isErrno(errno)) return { fault: "unknown error" };
+    if (operation === undefined) return { fault: "unknown-tag" };
+    if (!isErrno(errno)) return { fault: "unknown-error" };
     if (errno === 0) {
       const fault = this.#checkCount(operation, this.#tags.lengthOf(tag), count);
       if (fault !== undefined) return { fault };
     }
+    const took = this.now - this.#tags.since(tag);
+    if (took > 0) this.#noteSlow(this.#tags.kindOf(tag), took);
+    this.completed++;
     this.#tags.free(tag);
     operation.outstanding--;
     if (operation.errno === 0) operation.errno = errno;
@@ -112,19 +155,23 @@ export class Submissions {
     switch (operation.kind) {
       case "read":
       case "write":
-        return count === length ? undefined : "wrong length";
+        return count === length ? undefined : "wrong-length";
       case "zero":
-        return count === (operation.writesZeroes ? length : 0) ? undefined : "wrong length";
+        return count === (operation.writesZeroes ? length : 0) ? undefined : "wrong-length";
       case "extents": {
-        if (!(count >= EXTENT_BYTES && count <= EXTENTS_SLOT_BYTES)) return "wrong length";
+        if (!(count >= EXTENT_BYTES && count <= EXTENTS_SLOT_BYTES)) return "wrong-length";
         const { request } = operation;
         if (request?.payload === undefined) return undefined;
         request.extents = decodeExtents(slotBytes(request.payload, 0, count), length, this.#geometry.blockSize);
-        return request.extents === undefined ? "malformed extents" : undefined;
+        return request.extents === undefined ? "malformed-extents" : undefined;
       }
       default:
-        return count === 0 ? undefined : "wrong length";
+        return count === 0 ? undefined : "wrong-length";
     }
+  }
+
+  #noteSlow(kind: Kind, took: number): void {
+    if (took > (this.#slowest.get(kind) ?? -1)) this.#slowest.set(kind, took);
   }
 
   #issueData(operation: Operation, kind: "read" | "write", flags: number, payload: Payload, start: number): void {
@@ -152,17 +199,10 @@ export class Submissions {
     operation.position = operation.length;
   }
 
-  #submit(
-    operation: Operation,
-    kind: Parameters<Link["submit"]>[1],
-    flags: number,
-    offset: number,
-    length: number,
-    address: number,
-  ): void {
+  #submit(operation: Operation, kind: Kind, flags: number, offset: number, length: number, address: number): void {
     operation.outstanding++;
     this.#unkicked = true;
-    this.#link.submit(this.#tags.take(operation, length), kind, flags, offset, length, address);
+    this.#link.submit(this.#tags.take(operation, kind, length, this.now), kind, flags, offset, length, address);
   }
 }
 

@@ -5,7 +5,8 @@ import { MAX_SLOT_BYTES, type Memory, type Payload } from "../block/memory.ts";
 import type { Request, Requester, RequestKind } from "../block/request.ts";
 import { Device } from "./device.ts";
 import type { DeviceLimits } from "./limits.ts";
-import type { Clock, DriverInfo, Link, Log, Operation, Random, Timer } from "./ports.ts";
+import type { Clock, DriverInfo, DriverRef, Link, Log, Operation, Random, Timer } from "./ports.ts";
+import type { Suspicion } from "./trial.ts";
 
 export const SECTOR = 512;
 
@@ -20,6 +21,7 @@ export const GEOMETRY: Geometry = {
 };
 
 export const SILENT_LOG: Log = { info: () => {}, warn: () => {}, error: () => {} };
+export const DRIVER: DriverRef = { kind: "test" };
 export const NO_CHANCE: Random = { below: () => 0 };
 
 export function newRequest(
@@ -123,6 +125,7 @@ export interface Submitted {
 export class ManualLink implements Link {
   readonly epoch: number;
   readonly depth: number;
+  readonly patience = 1;
   maxEffect = Number.MAX_SAFE_INTEGER;
   /** Submitted and not completed, in order. */
   pending: Submitted[] = [];
@@ -196,19 +199,18 @@ export class Bench {
     this.link = this.attach();
   }
 
-  attach(info: Partial<DriverInfo> = {}): ManualLink {
+  attach(info: Partial<DriverInfo> = {}, driver: DriverRef = DRIVER): ManualLink {
     this.link = new ManualLink(this.device, ++this.#epoch);
-    this.device.attach(
-      this.link,
-      { geometry: this.geometry, identity: undefined, discards: false, ...info },
-      { replayed: () => this.replayed++, mismatch: (what) => this.mismatches.push(what) },
-    );
+    this.device.attach(this.link, { geometry: this.geometry, identity: undefined, discards: false, ...info }, driver, {
+      replayed: () => this.replayed++,
+      mismatch: (what) => this.mismatches.push(what),
+    });
     return this.link;
   }
 
   /** The incarnation dies, is reaped, and the next one opens. */
-  restart(): ManualLink {
-    this.device.detach();
+  restart(suspicion: Suspicion = { blame: "nobody" }): ManualLink {
+    this.device.detach(suspicion);
     this.device.reaped();
     return this.attach();
   }

@@ -33,6 +33,10 @@ export class History {
   fuaOverlaps = 0;
   /** Crashes after the first of these. */
   crashesAfterFuaOverlap = 0;
+  /** Who answers acknowledges flushes and makes nothing durable: its word binds nobody. */
+  fooled = false;
+  /** Sectors that the driver has written otherwise than it said: what is on the medium there binds nobody. */
+  readonly spoilt = new Set<number>();
   readonly #store: Store;
   /** Writers of each sector in order of arrival. */
   readonly #writers: Entry[][];
@@ -47,6 +51,11 @@ export class History {
     this.#baseline = new Array(store.sectors).fill(undefined);
   }
 
+  /** The last event's place in their order. */
+  get events(): number {
+    return this.#events;
+  }
+
   arrived(entry: Entry): void {
     entry.arrival = ++this.#arrivals;
     entry.arrivedAt = ++this.#events;
@@ -58,7 +67,7 @@ export class History {
     if (entry.errno !== undefined) throw new Violation("P7", `${describe(entry)} was answered twice`, entry.first);
     entry.errno = errno;
     entry.repliedAt = ++this.#events;
-    if (errno !== 0) return;
+    if (errno !== 0 || this.fooled) return;
     if (isWriter(entry.kind) && entry.fua) this.#acknowledgeFua(entry);
     else if (entry.kind === "flush") this.#acknowledgeFlush(entry);
   }
@@ -72,6 +81,7 @@ export class History {
   /** A reader that arrived as `entry` was told that `sector` holds `content`. */
   checkRead(entry: Entry, sector: number, content: number): void {
     const allowed = this.#allowedAt(sector, entry.arrival);
+    if (this.#isLost(sector, allowed)) return;
     if (allowed === "anything" && content !== GARBAGE) return;
     if (allowed === "anything" || !allowed.includes(content)) {
       throw new Violation("P1", `${describe(entry)} found ${contentName(content)}, expected ${list(allowed)}`, sector);
@@ -81,15 +91,28 @@ export class History {
   /** An extents request was told that `sector` reads as zeroes. */
   checkZero(entry: Entry, sector: number): void {
     const allowed = this.#allowedAt(sector, entry.arrival);
-    if (allowed === "anything" || allowed.includes(ZEROES)) return;
+    if (this.#isLost(sector, allowed) || allowed === "anything" || allowed.includes(ZEROES)) return;
     throw new Violation("P1", `${describe(entry)} called it zeroes, expected ${list(allowed)}`, sector);
+  }
+
+  /** What a sector has to hold, where an acknowledged writer has left no doubt. */
+  certain(sector: number): number | undefined {
+    const allowed = this.#allowedAt(sector, Number.POSITIVE_INFINITY);
+    const isWritten = (this.#writers[sector] as Entry[]).length > 0;
+    return allowed !== "anything" && allowed.length === 1 && isWritten ? allowed[0] : undefined;
+  }
+
+  /** What it held before that. */
+  stale(sector: number): number {
+    const before = (this.#writers[sector] as Entry[]).at(-2);
+    return before === undefined ? ZEROES : contentOf(before);
   }
 
   /** If the power failed now, would each sector hold what it must? */
   checkPower(promise: "P2" | "P9"): void {
     for (let sector = 0; sector < this.#store.sectors; sector++) {
       const writers = this.#writers[sector] as Entry[];
-      if (writers.length === 0) continue;
+      if (writers.length === 0 || this.spoilt.has(sector)) continue;
       const allowed = this.#durableAt(sector);
       if (allowed === "anything") continue;
       for (const content of this.#store.afterPowerCut(sector)) {
@@ -105,13 +128,18 @@ export class History {
     for (let sector = 0; sector < this.#store.sectors; sector++) {
       const allowed = this.#allowedAt(sector, Number.POSITIVE_INFINITY);
       const content = this.#store.durable(sector);
-      if (allowed === "anything" || allowed.includes(content)) continue;
+      if (allowed === "anything" || allowed.includes(content) || this.spoilt.has(sector)) continue;
       throw new Violation(
         "P2",
         `the medium holds ${contentName(content)} at the end, expected ${list(allowed)}`,
         sector,
       );
     }
+  }
+
+  /** The driver wrote something else there, and since nobody knows any more what there should be, nobody can notice. */
+  #isLost(sector: number, allowed: Allowed): boolean {
+    return this.spoilt.has(sector) && (allowed === "anything" || allowed.length > 1);
   }
 
   #acknowledgeFua(entry: Entry): void {

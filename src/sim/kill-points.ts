@@ -1,4 +1,5 @@
 import type { Profile } from "./profile.ts";
+import { HEALTHY } from "./sickness.ts";
 import type { Draft } from "./sim-client.ts";
 
 const SECTORS = 48;
@@ -42,6 +43,19 @@ export function killScript(able: boolean): readonly Draft[] {
   return able ? SCRIPT : SCRIPT.filter(({ kind }) => kind !== "extents" && kind !== "trim");
 }
 
+/** After its start, while the script is under way. */
+export const UPGRADE_AFTER_MS = 8;
+/** Longer than the rest of the script takes. */
+const PROBATION_MS = 500;
+
+/** The same with a newcomer that is to take over from it, and can do what it can't. */
+export function upgradeProfile(able: boolean): Profile {
+  const profile = killProfile(able);
+  const newcomer = { character: "good", readyMs: 1, sameFeatures: !able, times: 1 } as const;
+  const policy = { probationMs: PROBATION_MS, probationRequests: Number.MAX_SAFE_INTEGER };
+  return { ...profile, sickness: { ...HEALTHY, newcomer, policy } };
+}
+
 /** A driver without faults of its own: it dies where it is told to, and only there. */
 export function killProfile(able: boolean): Profile {
   return {
@@ -69,6 +83,7 @@ export function killProfile(able: boolean): Profile {
       badSectors: 0,
       badFirst: 0,
     },
+    sickness: HEALTHY,
     limits: {
       pieces: 1024,
       flushShare: 0.9,
@@ -76,6 +91,7 @@ export function killProfile(able: boolean): Profile {
       flushAgeMs: 5000,
       flushRetryMs: 1000,
       stallTimeoutMs: 30_000,
+      digestBytes: 1 << 20,
     },
     inFlightRequests: 256,
     writeBytes: 1 << 20,

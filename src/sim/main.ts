@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { describeCounts } from "./counts.ts";
 import { sweep } from "./sweep.ts";
 import { runWorld } from "./world.ts";
 
@@ -76,6 +77,7 @@ if (verbose) {
     `${result.seeds} seeds, ${result.requests} requests, ${result.crashes} crashes, ` +
       `${share} % with an overlapping FUA request and a crash, ${((Date.now() - started) / 1000).toFixed(1)} s`,
   );
+  console.log(describeCounts(result.counts));
   if (result.failure !== undefined) {
     const { seed, message, lines } = result.failure;
     console.log(`seed ${seed} broke ${message}`);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -10,6 +10,7 @@ import { MUTATIONS, type Mutation } from "./mutations.ts";
 const SEEDS = 500;
 const AT_ONCE = 2;
 const SOURCES = fileURLToPath(new URL("..", import.meta.url));
+const MODULES = fileURLToPath(new URL("../../node_modules", import.meta.url));
 /** The rooms that a simulated world is made of. */
 const ROOMS = ["block", "shadow", "supervisor", "nbd", "sim"];
 
@@ -34,6 +35,7 @@ test(`the checker finds each fault within ${SEEDS} worlds`, { concurrency: AT_ON
 /** A copy of the sources with the fault in it. */
 async function plant({ file, find, replace }: Mutation, folder: string): Promise<void> {
   await writeFile(join(folder, "package.json"), '{ "type": "module" }');
+  await symlink(MODULES, join(folder, "node_modules"));
   for (const room of ROOMS) {
     const options = { recursive: true, filter: (path: string) => !path.endsWith(".test.ts") };
     await cp(join(SOURCES, room), join(folder, room), options);

@@ -12,6 +12,8 @@ const ENGINE = "shadow/engine.ts";
 const SHADOW = "shadow/shadow.ts";
 const SCHEDULE = "shadow/schedule.ts";
 const FLUSHER = "shadow/flusher.ts";
+const TRIAL = "shadow/trial.ts";
+const STORE_CHECK = "shadow/store-check.ts";
 
 export const MUTATIONS: readonly Mutation[] = [
   {
@@ -44,7 +46,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a FUA range is kept as a piece",
     file: SHADOW,
-    find: "    if (durable) return unexecuted;\n",
+    find: "    if (durable && !this.#inEscrow) return unexecuted;\n",
     replace: "",
   },
   {
@@ -181,5 +183,118 @@ export const MUTATIONS: readonly Mutation[] = [
     file: ENGINE,
     find: "if (epoch !== this.#submissions?.epoch) {",
     replace: "if (this.#submissions === undefined) {",
+  },
+  {
+    name: "the want of a core is held against a driver",
+    file: "supervisor/examination.ts",
+    find: "inFlight.now += elapsedMs - this.#suspect(inFlight.now + elapsedMs, oldest, progressed, elapsedMs);",
+    replace: `this.#suspect(inFlight.now + elapsedMs, oldest, progressed, elapsedMs);
+    inFlight.now += elapsedMs;`,
+  },
+  {
+    name: "the judge never judges",
+    file: "supervisor/judge.ts",
+    find: "if (finding !== undefined && !isLate) {",
+    replace: "if (finding !== undefined && isLate) {",
+  },
+  {
+    name: "one death alone convicts",
+    file: TRIAL,
+    find: "const CONVICTING_DEATHS = 2;",
+    replace: "const CONVICTING_DEATHS = 1;",
+  },
+  {
+    name: "suspects are never tried alone",
+    file: TRIAL,
+    find: "if (operation === undefined || operation.issued || !isSuspect(operation.charges)) return operation;",
+    replace: "return operation;",
+  },
+  {
+    name: "a flush is submitted beside a suspect that is tried",
+    file: TRIAL,
+    find: "    if (this.#current !== undefined) return false;\n",
+    replace: "",
+  },
+  {
+    name: "a convicted piece is forgotten",
+    file: ENGINE,
+    find: "if (!piece.gone) this.#shadow.withhold(piece, ERRNO.EIO);",
+    replace: "this.#shadow.acknowledge(operation, true);",
+  },
+  {
+    name: "a convicted piece is offered to the driver at each flush",
+    file: SCHEDULE,
+    find: "        !piece.withheld &&\n",
+    replace: "",
+  },
+  {
+    name: "a FUA write waits for ever for flushes that kill",
+    file: ENGINE,
+    find: "      for (const writer of written) {",
+    replace: "      for (const writer of []) {",
+  },
+  {
+    name: "a block of which incarnations die is read of each one",
+    file: STORE_CHECK,
+    find: "deaths < SUSPICIOUS_DEATHS",
+    replace: "deaths >= 0",
+  },
+  {
+    name: "a newcomer has no escrow",
+    file: "supervisor/succession.ts",
+    find: "      device.doubt();\n",
+    replace: "",
+  },
+  {
+    name: "a newcomer's flushes are believed at once",
+    file: SHADOW,
+    find: "return !this.#inEscrow && this.#leave(piece);",
+    replace: "return this.#leave(piece);",
+  },
+  {
+    name: "what a newcomer says is durable makes the store known",
+    file: ENGINE,
+    find: "payload === undefined || this.#shadow.doubts ||",
+    replace: "payload === undefined ||",
+  },
+  {
+    name: "what may be lost with the driver makes the store known",
+    file: ENGINE,
+    find: "this.#shadow.overlapping(offset, length).length > 0;",
+    replace: "offset < 0 && length < 0;",
+  },
+  {
+    name: "the store is known by blocks that a waiting write is going to change",
+    file: ENGINE,
+    find: "    for (const { request } of this.#schedule.requests) if (request !== undefined) this.#changes(request);\n",
+    replace: "",
+  },
+  {
+    name: "nothing is replayed to another driver",
+    file: ENGINE,
+    find: "    this.#shadow.invalidate();\n    this.#rebuild();",
+    replace: `    this.#shadow.invalidate();
+    if (this.#known.size > 1) {
+      for (const piece of this.#shadow.pieces) this.#shadow.executed(piece, this.#shadow.generation);
+    }
+    this.#rebuild();`,
+  },
+  {
+    name: "a lie is served",
+    file: "shadow/verifier.ts",
+    find: "    if (first === undefined) {",
+    replace: "    if (first === undefined || offset >= 0) {",
+  },
+  {
+    name: "the digests of a refused write are kept",
+    file: ENGINE,
+    find: "    if (errno !== 0 && operation.writer && operation.everIssued) this.#verifier?.failed(request);\n",
+    replace: "",
+  },
+  {
+    name: "what a refused write may have left is learned from reads",
+    file: "shadow/digests.ts",
+    find: "length / this.#blockSize, UNSPECIFIED);",
+    replace: "length / this.#blockSize, UNKNOWN);",
   },
 ];

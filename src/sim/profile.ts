@@ -1,6 +1,7 @@
 import type { DeviceLimits } from "../shadow/limits.ts";
 import { SAMPLED_BLOCKS } from "../shadow/store-check.ts";
 import type { SeededRandom } from "./random.ts";
+import { drawSickness, drawThemes, type Sickness, type Theme } from "./sickness.ts";
 
 /** What kind of world a seed makes. Times in milliseconds of virtual time; chances are probabilities. */
 export interface Profile {
@@ -8,6 +9,7 @@ export interface Profile {
   readonly blockSize: number;
   readonly clients: readonly ClientProfile[];
   readonly driver: DriverProfile;
+  readonly sickness: Sickness;
   readonly limits: DeviceLimits;
   /** Of one connection. */
   readonly inFlightRequests: number;
@@ -63,18 +65,27 @@ export interface DriverProfile {
   readonly badFirst: number;
 }
 
+/** For who makes nothing durable: more than the clients of a world write. */
+const LIARS_WRITE_BYTES = 16 << 20;
+/** Until a world's poison has been found, request by request. */
+const POISON_MS = 900_000;
+
 export function drawProfile(random: SeededRandom): Profile {
   const large = random.chance(0.03);
   const sectors = large ? 48 : random.between(48, 160);
   const blockSize = large ? 65536 : random.pick([512, 512, 512, 4096]);
   const tight = random.chance(0.4);
-  const clients = Array.from({ length: random.between(1, 3) }, () => drawClient(random, sectors, large, tight));
+  const clients: [ClientProfile, ...ClientProfile[]] = [drawClient(random, sectors, large, tight)];
+  for (let i = random.below(3); i > 0; i--) clients.push(drawClient(random, sectors, large, tight));
   const slot = blockSize * (large ? 32 : 16);
-  return {
+  const driver = drawDriver(random, sectors);
+  const themes = drawThemes(random);
+  const profile = {
     sectors,
     blockSize,
     clients,
-    driver: drawDriver(random, sectors),
+    driver,
+    sickness: drawSickness(random, themes, random.pick(clients)),
     limits: {
       pieces: tight ? random.between(6, 24) : 4096,
       flushShare: tight ? 0.5 : random.pick([0.5, 0.9]),
@@ -82,6 +93,7 @@ export function drawProfile(random: SeededRandom): Profile {
       flushAgeMs: random.pick([50, 500, 5000]),
       flushRetryMs: random.pick([20, 1000]),
       stallTimeoutMs: random.pick([300, 30_000]),
+      digestBytes: 1 << 20,
     },
     inFlightRequests: tight ? random.between(2, 6) : 256,
     writeBytes: tight ? slot * random.between(2, 4) : slot * 48,
@@ -89,6 +101,44 @@ export function drawProfile(random: SeededRandom): Profile {
     readBytes: SAMPLED_BLOCKS * blockSize + (tight ? Math.max(slot * 2, 2 * 65536) : slot * 64 + 16 * 65536),
     faultMs: 60_000,
   };
+  return adapt(profile, themes, random);
+}
+
+/** Some kinds of sickness show only where others are absent. */
+function adapt(profile: Profile, themes: ReadonlySet<Theme>, random: SeededRandom): Profile {
+  const { newcomer } = profile.sickness;
+  let { driver, sickness, limits, writeBytes, faultMs } = profile;
+  if (themes.has("poison")) faultMs = POISON_MS;
+  // An error has one reason only: it has been convicted.
+  if (themes.has("poison") && random.chance(0.75)) driver = withoutErrors(driver);
+  if (themes.has("poison") && random.chance(0.75)) {
+    driver = withoutDeaths(driver);
+    const deaths = random.chance(0.7) ? (["signal", "exit"] as const) : sickness.deaths;
+    sickness = { ...sickness, hang: 0, operator: false, deaths };
+  }
+  // A write that has failed leaves what nobody is held to.
+  if (themes.has("lie")) driver = withoutErrors(driver);
+  if (newcomer?.character === "foreign") {
+    // One block at least has to be read for the store to be known by.
+    driver = withoutDeaths(driver);
+    sickness = { ...sickness, hang: 0, poison: undefined, operator: false };
+  }
+  if (newcomer?.character === "liar") {
+    // Where there is no room for what it only says is durable, it has to be believed.
+    limits = { ...limits, pieces: 1 << 20 };
+    writeBytes = LIARS_WRITE_BYTES;
+    // Its death has to be seen before its probation is over.
+    driver = { ...driver, reapMs: 20 };
+  }
+  return { ...profile, driver, sickness, limits, writeBytes, faultMs };
+}
+
+function withoutErrors(driver: DriverProfile): DriverProfile {
+  return { ...driver, refuse: 0, refuseFua: 0, flushFails: 0, badSectors: 0, bogus: 0 };
+}
+
+function withoutDeaths(driver: DriverProfile): DriverProfile {
+  return { ...withoutErrors(driver), crash: 0, crashInOpen: 0, openFails: 0, openHangs: 0, reapMs: 20 };
 }
 
 function drawClient(random: SeededRandom, sectors: number, large: boolean, tight: boolean): ClientProfile {
@@ -124,7 +174,7 @@ function drawDriver(random: SeededRandom, sectors: number): DriverProfile {
     openFails: some(0.15, 0.3),
     openHangs: some(0.05, 0.2),
     refuse: some(0.35, random.pick([0.01, 0.05])),
-    refuseFua: some(0.4, random.pick([0.1, 0.4])),
+    refuseFua: some(0.5, random.pick([0.1, 0.4])),
     flushFails: some(0.4, random.pick([0.1, 0.4])),
     flushForgets: random.chance(0.6),
     bogus: some(0.1, 0.005),

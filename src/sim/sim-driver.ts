@@ -1,65 +1,41 @@
 import assert from "node:assert/strict";
-import { ERRNO, type Errno } from "../block/errors.ts";
-import { encodeExtents } from "../block/extents.ts";
-import {
-  type DriverInfo,
-  EXTENTS_SLOT_BYTES,
-  type IncarnationEvents,
-  type Link,
-  type Operation,
-  SUBMIT_FAST,
-  SUBMIT_FUA,
-} from "../shadow/ports.ts";
+import { ERRNO } from "../block/errors.ts";
+import type { FaultKind } from "../block/fault.ts";
+import { overlaps } from "../block/geometry.ts";
+import { type IncarnationEvents, type Link, type Operation, SUBMIT_FUA } from "../shadow/ports.ts";
 import type { VirtualClock } from "./clock.ts";
-import { identify, stamp, ZEROES } from "./content.ts";
-import type { PoisonedMemory } from "./memory.ts";
-import type { DriverProfile } from "./profile.ts";
-import type { SeededRandom } from "./random.ts";
-import type { FlushOrder, Store } from "./store.ts";
-import type { Trace } from "./trace.ts";
+import type { Deed } from "./court.ts";
+import type { Hang } from "./sickness.ts";
+import { isWriter, type Result, SimDisk, type SimDiskPorts, type Submission } from "./sim-disk.ts";
+import { type Condition, SimProcess } from "./sim-process.ts";
 import { Violation } from "./violation.ts";
 
-export interface SimDriverPorts {
+export interface SimDriverPorts extends SimDiskPorts {
   readonly clock: VirtualClock;
-  readonly random: SeededRandom;
-  readonly trace: Trace;
-  readonly store: Store;
-  readonly writes: PoisonedMemory;
-  readonly reads: PoisonedMemory;
   readonly events: IncarnationEvents;
-  readonly info: DriverInfo;
-  readonly profile: DriverProfile;
   /** Asked before and after each submission is applied and each completion delivered: does the driver die here? */
   crashHere(): boolean;
-  /** Off: no more refusals, failures and crashes. */
-  faults(): boolean;
   /** It is about to fail something, on purpose. */
   refuses(): void;
   /** It is about to lose its cache. */
   dies(): void;
   exited(): void;
-}
-
-interface Submission {
-  readonly tag: number;
-  readonly operation: Operation;
-  readonly flags: number;
-  readonly first: number;
-  readonly count: number;
-  readonly address: number;
-  /** What a flush has to make durable. */
-  readonly order: FlushOrder | undefined;
-  /** Sectors that are applied, of a write that is applied in two steps. */
-  applied: number;
+  /** From now on it hangs, with something in hand. */
+  hangs(hang: Hang): void;
+  /** It has touched poison and is about to die of it, or to hang. */
+  poisoned(deed: Deed): void;
+  /** The front has the completion of a submission, after so many milliseconds. */
+  took(ms: number): void;
 }
 
 /** A completion in the ring: what was completed first is seen first. */
-interface Completion {
+interface Completion extends Result {
   readonly submission: Submission;
-  readonly errno: Errno;
-  readonly count: number;
 }
 
+/** What a slow store's submissions take, each step of the way, instead of `delayMs`. */
+const SLOW_MS = 100;
+const STRAIN_MS = 3000;
 const DEATH_SEEN_MS = 2;
 /** A completion may come this long after the incarnation has been reaped. */
 const LATE_MS = 100;
@@ -72,8 +48,12 @@ export class SimDriver implements Link {
   readonly epoch: number;
   readonly depth: number;
   readonly maxEffect = Number.MAX_SAFE_INTEGER;
+  readonly patience = 1;
   readonly #ports: SimDriverPorts;
+  readonly #disk: SimDisk;
+  readonly #process: SimProcess;
   #state: "opening" | "open" | "dead" | "exited" = "opening";
+  #killed = false;
   #closing = false;
   #held: Submission[] = [];
   readonly #outstanding = new Map<number, Submission>();
@@ -83,26 +63,57 @@ export class SimDriver implements Link {
   constructor(epoch: number, ports: SimDriverPorts) {
     this.epoch = epoch;
     this.#ports = ports;
-    this.depth = ports.profile.depth;
+    this.#disk = new SimDisk(epoch, ports);
+    this.#process = new SimProcess(ports.clock, ports.kind.sickness.signs);
+    this.depth = ports.kind.profile.depth;
     ports.trace.add("start", epoch, 0, 0, 0);
     this.#open();
   }
 
+  get kind(): SimDriverPorts["kind"] {
+    return this.#ports.kind;
+  }
+
+  get process(): SimProcess {
+    return this.#process;
+  }
+
+  get condition(): Condition {
+    return this.#process.condition;
+  }
+
+  get strainedMs(): number {
+    return this.#process.strainedMs;
+  }
+
+  get ending(): boolean {
+    return this.#closing || this.#killed;
+  }
+
+  get exited(): boolean {
+    return this.#state === "exited";
+  }
+
+  /** What was submitted and has not been seen to complete. */
+  get outstanding(): readonly Deed[] {
+    return [...this.#outstanding.values()];
+  }
+
   submit(tag: number, operation: Operation, flags: number, offset: number, length: number, address: number): void {
-    const { trace, store, info } = this.#ports;
-    const { blockSize } = info.geometry;
+    const { trace, store, clock, kind } = this.#ports;
+    const { blockSize } = kind.info.geometry;
     assert(offset % blockSize === 0 && length % blockSize === 0, "a submission is not whole blocks");
     const order = operation === "flush" ? store.beginFlush() : undefined;
     const [first, count] = [offset / blockSize, length / blockSize];
-    const submission = { tag, operation, flags, first, count, address, order, applied: 0 };
+    const submission = { tag, operation, flags, first, count, address, order, submittedAt: clock.now(), applied: 0 };
     trace.add("submit", this.epoch, first, count, flags, `${operation} tag ${tag}`);
-    if (this.#state !== "open") return;
     this.#checkSubmission(submission);
     this.#outstanding.set(tag, submission);
-    this.#held.push(submission);
+    if (this.#state === "open") this.#held.push(submission);
   }
 
   kick(): void {
+    this.#process.ring();
     const batch = this.#held;
     this.#held = [];
     for (const submission of batch) this.#after(this.#delay(), () => this.#execute(submission));
@@ -117,27 +128,29 @@ export class SimDriver implements Link {
 
   /** It will die, but not at once: until it is reaped it may go on. */
   kill(): void {
-    const { clock, random, trace, profile } = this.#ports;
+    const { clock, random, trace, kind } = this.#ports;
+    this.#killed = true;
     trace.add("kill", this.epoch, 0, 0, 0);
     if (this.#state === "dead" || this.#state === "exited") return;
-    clock.after(random.below(this.#ports.faults() ? profile.reapMs : 2), () => {
+    clock.after(random.below(this.#ports.faults() ? kind.profile.reapMs : 2), () => {
       if (this.#state === "dead" || this.#state === "exited") return;
       this.#die();
-      this.#exit("killed by SIGKILL");
+      this.#exit("operator", "killed by SIGKILL");
     });
   }
 
   /** It dies by itself, and the front will hear of it. */
   crash(): void {
     if (this.#state === "dead" || this.#state === "exited") return;
-    const { clock, random, profile } = this.#ports;
+    const { clock, random, kind } = this.#ports;
     this.#die();
     // What it had put into the ring is there still, or was lost on the way, or turns up when nobody waits for it.
     const fate = random.pick(["seen", "lost", "late"]);
-    const reapMs = random.chance(0.2) ? profile.reapMs : DEATH_SEEN_MS;
+    const reapMs = random.chance(0.2) ? kind.profile.reapMs : DEATH_SEEN_MS;
     clock.after(random.below(reapMs), () => {
       if (fate === "seen") for (const completion of this.#ring) this.#deliver(completion);
-      this.#exit("killed by SIGSEGV");
+      const death = random.pick(kind.sickness.deaths);
+      this.#exit(death, `it ended: ${death}`);
     });
     if (fate !== "late") return;
     clock.after(reapMs + random.below(LATE_MS), () => {
@@ -146,10 +159,11 @@ export class SimDriver implements Link {
   }
 
   #open(): void {
-    const { random, profile, events, info, trace } = this.#ports;
+    const { random, kind, events, trace } = this.#ports;
+    const { profile } = kind;
     const faults = this.#ports.faults();
     if (faults && this.epoch > 1 && random.chance(profile.openHangs)) return;
-    const fails = faults && this.epoch > 1 && random.chance(profile.openFails);
+    const fails = kind.neverOpens || (faults && this.epoch > 1 && random.chance(profile.openFails));
     const crashes = faults && this.epoch > 1 && random.chance(profile.crashInOpen);
     this.#after(random.between(1, 50), () => {
       if (crashes) return this.crash();
@@ -160,7 +174,8 @@ export class SimDriver implements Link {
       }
       this.#state = "open";
       trace.add("opened", this.epoch, 0, 0, 0);
-      events.opened(this.epoch, info, this);
+      events.opened(this.epoch, kind.info, this);
+      if (kind.livesMs !== undefined) this.#ports.clock.after(kind.livesMs(), () => this.crash());
     });
   }
 
@@ -173,7 +188,7 @@ export class SimDriver implements Link {
       if (operation === "flush" && other.operation === "flush") {
         throw new Violation("P2", "two flushes are in flight");
       }
-      const conflict = writes(operation) || writes(other.operation);
+      const conflict = isWriter(operation) || isWriter(other.operation);
       if (!conflict || first >= other.first + other.count || other.first >= first + count) continue;
       const what = `${operation} and ${other.operation} are in flight at once`;
       throw new Violation("P3", what, Math.max(first, other.first));
@@ -182,119 +197,25 @@ export class SimDriver implements Link {
 
   #execute(submission: Submission): void {
     if (this.#state !== "open") return;
-    const { random, trace, info } = this.#ports;
-    if (this.#crashes()) return;
-    trace.add("apply", this.epoch, submission.first, submission.count, submission.applied, submission.operation);
-    this.#destageSome();
-    switch (submission.operation) {
-      case "read":
-        return this.#read(submission);
-      case "extents":
-        return this.#extents(submission);
-      case "flush":
-        return this.#flush(submission);
-      case "zero":
-        // A driver may be unable to zero a range of this kind, and unwilling to do it slowly.
-        if (random.chance((submission.flags & SUBMIT_FAST) !== 0 ? 0.4 : 0.1)) {
-          return this.#post(submission, ERRNO.ENOTSUP, 0);
-        }
-        if (!info.geometry.zero) throw new Violation("core", "zero is submitted to a driver that has none");
-        return this.#write(submission);
-      case "trim":
-        if (!info.geometry.trim) throw new Violation("core", "trim is submitted to a driver that has none");
-        return this.#write(submission);
-      case "write":
-        if (submission.applied === 0 && submission.count > 1 && random.chance(0.3)) {
-          this.#applySectors(submission, random.between(1, submission.count - 1), false);
-          return this.#after(this.#delay(), () => this.#execute(submission));
-        }
-        return this.#write(submission);
+    const { random, trace } = this.#ports;
+    if (this.#crashes() || this.#touchesPoison(submission) || this.#fallsIll(submission)) return;
+    const { operation, first, count, applied } = submission;
+    trace.add("apply", this.epoch, first, count, applied, operation);
+    if (operation === "write" && applied === 0 && count > 1 && random.chance(0.3)) {
+      this.#disk.apply(submission, random.between(1, count - 1));
+      return this.#after(this.#delay(), () => this.#execute(submission));
     }
-  }
-
-  #read(submission: Submission): void {
-    const { first, count, address } = submission;
-    const { store, reads, info, random, profile } = this.#ports;
-    const { blockSize } = info.geometry;
-    const fails = this.#ports.faults() && random.chance(profile.refuse / 2);
-    const filled = fails ? random.below(count + 1) : count;
-    for (let i = 0; i < filled; i++) {
-      stamp(reads.at(address + i * blockSize, blockSize), first + i, store.read(first + i));
-    }
-    this.#post(submission, fails ? ERRNO.EIO : 0, fails ? 0 : count * blockSize);
-  }
-
-  #extents(submission: Submission): void {
-    const { store, reads, info, random } = this.#ports;
-    const { blockSize } = info.geometry;
-    const stopAt = random.chance(0.3) ? random.between(1, submission.count) : submission.count;
-    const extents = [];
-    for (let i = 0; i < stopAt; i++) {
-      const zero = store.read(submission.first + i) === ZEROES && random.chance(0.9);
-      extents.push({ length: blockSize, zero, hole: zero && random.chance(0.5) });
-    }
-    const into = reads.at(submission.address, EXTENTS_SLOT_BYTES);
-    this.#post(submission, 0, encodeExtents(extents, submission.count * blockSize, into));
-  }
-
-  #flush(submission: Submission): void {
-    const { store, random, profile, trace } = this.#ports;
-    const order = submission.order as FlushOrder;
-    if (this.#ports.faults() && random.chance(profile.flushFails)) {
-      trace.add("flush fails", this.epoch, 0, 0, profile.flushForgets ? 1 : 0);
-      store.failFlush(order, profile.flushForgets ? "forget" : "keep");
-      return this.#post(submission, ERRNO.EIO, 0);
-    }
-    store.finishFlush(order);
-    this.#post(submission, 0, 0);
-  }
-
-  #write(submission: Submission): void {
-    const { random, profile, trace, store, info } = this.#ports;
-    const { first, count } = submission;
-    const bad =
-      profile.badSectors > 0 && first < profile.badFirst + profile.badSectors && profile.badFirst < first + count;
-    const fua = (submission.flags & SUBMIT_FUA) !== 0;
-    if (this.#ports.faults() && (bad || random.chance(fua ? profile.refuseFua : profile.refuse))) {
-      trace.add("refuse", this.epoch, first, count, 0, submission.operation);
-      this.#applySectors(submission, count, true);
-      if (fua && random.chance(0.7)) {
-        store.failFlush(store.beginFlush(), profile.flushForgets ? "forget" : "keep");
-      }
-      return this.#post(submission, random.pick([ERRNO.EIO, ERRNO.ENOSPC]), 0);
-    }
-    this.#applySectors(submission, count, false);
-    const length = submission.operation === "write" ? count * info.geometry.blockSize : 0;
-    this.#post(submission, 0, length);
-  }
-
-  /** Applies sectors up to `end` of a write, zero or trim; `some` leaves out some of them. */
-  #applySectors(submission: Submission, end: number, some: boolean): void {
-    const { store, writes: memory, info, random } = this.#ports;
-    const { blockSize } = info.geometry;
-    for (let i = submission.applied; i < end; i++) {
-      const sector = submission.first + i;
-      if (some && random.chance(0.5)) continue;
-      if (submission.operation === "trim" && random.chance(0.5)) continue;
-      const address = submission.address + i * blockSize;
-      const content = submission.operation === "write" ? identify(memory.at(address, blockSize), sector) : ZEROES;
-      if ((submission.flags & SUBMIT_FUA) !== 0) store.applyDurable(sector, content);
-      else store.apply(sector, content);
-    }
-    submission.applied = end;
+    this.#post(submission, this.#disk.execute(submission));
   }
 
   /** The driver is through with it: what it wrote counts as completed, and the completion is on its way. */
-  #post(submission: Submission, errno: Errno, count: number): void {
+  #post(submission: Submission, { errno, count }: Result): void {
     if (this.#crashes()) return;
-    const { store } = this.#ports;
-    if (writes(submission.operation)) {
-      for (let i = 0; i < submission.count; i++) store.complete(submission.first + i);
-    }
+    this.#disk.complete(submission);
     if (errno !== 0 && errno !== ERRNO.ENOTSUP) this.#ports.refuses();
     this.#ring.push({ submission, errno, count });
     this.#ports.clock.after(this.#delay(), () => {
-      // After its death the ring is emptied once more, when the death is seen.
+      // What is in the ring is seen, even if the driver hangs by now; after its death, when that is seen.
       if (this.#state !== "open" || this.#crashes()) return;
       const oldest = this.#ring.shift();
       if (oldest !== undefined) this.#deliver(oldest);
@@ -304,12 +225,14 @@ export class SimDriver implements Link {
 
   #deliver(completion: Completion): void {
     const { submission, errno, count } = completion;
-    const { events, trace, random, profile, clock } = this.#ports;
+    const { events, trace, random, kind, clock, took } = this.#ports;
+    took(clock.now() - submission.submittedAt);
     this.#outstanding.delete(submission.tag);
     trace.add("complete", this.epoch, submission.first, submission.count, errno, submission.operation);
-    if (errno !== 0 && (submission.operation === "flush" || (submission.flags & SUBMIT_FUA) !== 0)) this.#evictSome();
+    const synced = submission.operation === "flush" || (submission.flags & SUBMIT_FUA) !== 0;
+    if (errno !== 0 && synced) this.#disk.evictSome(this.outstanding);
     events.completed(this.epoch, submission.tag, errno, count);
-    if (this.#ports.faults() && random.chance(profile.bogus)) {
+    if (this.#ports.faults() && random.chance(kind.profile.bogus)) {
       const tag = random.pick([submission.tag, random.next()]);
       trace.add("bogus completion", this.epoch, 0, 0, tag);
       if (!this.#outstanding.has(tag)) events.completed(this.epoch, tag, 0, 0);
@@ -324,44 +247,65 @@ export class SimDriver implements Link {
     this.#exitIfClosed();
   }
 
-  /** What a failed flush has dropped can't be read any more, but by reads that were there before the failure is seen. */
-  #evictSome(): void {
-    const { store, random, trace } = this.#ports;
-    const reads = [...this.#outstanding.values()].filter(
-      ({ operation }) => operation === "read" || operation === "extents",
-    );
-    for (let sector = 0; sector < store.sectors; sector++) {
-      const isRead = reads.some((read) => read.first <= sector && sector < read.first + read.count);
-      if (isRead || random.chance(0.5)) continue;
-      if (trace.recording) trace.add("evict", this.epoch, sector, 1, 0);
-      store.evict(sector);
-    }
-  }
-
-  #destageSome(): void {
-    const { store, random, profile } = this.#ports;
-    if (!random.chance(profile.destage)) return;
-    for (let i = random.between(1, 8); i > 0; i--) store.destage(random.below(store.sectors));
-  }
-
   #crashes(): boolean {
     if (this.#state === "open" && this.#ports.crashHere()) this.crash();
     return this.#state !== "open";
+  }
+
+  /** Whether this submission is deadly here; then its effect has begun. */
+  #touchesPoison(submission: Submission): boolean {
+    const { poison } = this.#ports.kind.sickness;
+    const { clock, random, trace } = this.#ports;
+    if (poison === undefined || !this.#ports.faults() || clock.now() < poison.from) return false;
+    const { operation, first, count } = submission;
+    const touches = operation === "flush" || overlaps(first, count, poison.first, poison.count);
+    if (!touches || !poison.deadly.includes(operation)) return false;
+    trace.add("poison", this.epoch, first, count, 0, `${operation}: ${poison.effect}`);
+    if (isWriter(operation)) this.#disk.apply(submission, random.between(submission.applied, count));
+    this.#ports.poisoned(submission);
+    if (poison.effect === "crash") this.crash();
+    else this.#hang(submission, poison.effect);
+    return true;
+  }
+
+  /** Whether this submission is not executed now, because the driver hangs from here on or is under a strain. */
+  #fallsIll(submission: Submission): boolean {
+    const { random, kind, trace } = this.#ports;
+    if (!this.#ports.faults() || this.condition !== "well") return false;
+    const { hang, hangs, strain, strains } = kind.sickness;
+    if (random.chance(hang)) {
+      this.#hang(submission, random.pick(hangs));
+      return true;
+    }
+    if (!random.chance(strain)) return false;
+    const suffered = random.pick(strains);
+    trace.add("strain", this.epoch, 0, 0, 0, suffered);
+    this.#process.suffer(suffered, random.between(1, STRAIN_MS));
+    this.#process.do(() => this.#execute(submission));
+    return true;
+  }
+
+  #hang(submission: Submission, hang: Hang): void {
+    const { first, count, operation } = submission;
+    this.#ports.trace.add("hang", this.epoch, first, count, 0, `${hang}: ${operation}`);
+    this.#process.become(hang);
+    this.#ports.hangs(hang);
   }
 
   #die(): void {
     const { store, trace } = this.#ports;
     trace.add("dies", this.epoch, 0, 0, 0);
     this.#state = "dead";
+    this.#process.become("dead");
     this.#ports.dies();
     store.loseCache();
   }
 
-  #exit(how: string): void {
+  #exit(kind: FaultKind, how: string): void {
     this.#state = "exited";
     this.#ports.trace.add("exited", this.epoch, 0, 0, 0, how);
     this.#ports.exited();
-    this.#ports.events.exited(this.epoch, how);
+    this.#ports.events.exited(this.epoch, kind, how);
   }
 
   #exitIfClosed(): void {
@@ -369,22 +313,21 @@ export class SimDriver implements Link {
     this.#after(1, () => {
       if (this.#outstanding.size > 0) return;
       this.#die();
-      this.#exit("exit code 0");
+      this.#exit("exit", "exit code 0");
     });
   }
 
   /** Later, if it still lives. */
   #after(ms: number, callback: () => void): void {
     this.#ports.clock.after(ms, () => {
-      if (this.#state === "opening" || this.#state === "open") callback();
+      this.#process.do(() => {
+        if (this.#state === "opening" || this.#state === "open") callback();
+      });
     });
   }
 
   #delay(): number {
-    return this.#ports.random.below(this.#ports.profile.delayMs + 1);
+    const ms = this.condition === "slow" ? SLOW_MS : this.#ports.kind.profile.delayMs;
+    return this.#ports.random.below(ms + 1);
   }
-}
-
-function writes(operation: Operation): boolean {
-  return operation === "write" || operation === "zero" || operation === "trim";
 }

@@ -16,5 +16,7 @@ test(`every promise holds in ${SEEDS} worlds, and the same seed gives the same w
   }
   assert.equal(result.seeds, SEEDS);
   const share = result.fuaOverlapsAndCrashes / SEEDS;
+  for (const [kind, count] of Object.entries(result.counts))
+    assert.ok(count > 0, `none of the worlds had any: ${kind}`);
   assert.ok(share >= FUA_AND_CRASH_SHARE, `only ${share} of the worlds have an overlapping FUA request and a crash`);
 });

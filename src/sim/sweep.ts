@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import { addCounts, type Counts, NO_COUNTS } from "./counts.ts";
 import { type Outcome, runWorld } from "./world.ts";
 
 export interface SweepOptions {
@@ -17,6 +18,7 @@ export interface SweepResult {
   readonly fuaOverlapsAndCrashes: number;
   readonly crashes: number;
   readonly requests: number;
+  readonly counts: Counts;
   /** The first failure that was found. */
   readonly failure: Failure | undefined;
 }
@@ -83,6 +85,7 @@ export function* sweepHere({ from, seeds, stride, twiceEvery }: SweepTask): Gene
       fuaOverlapsAndCrashes: outcome.fuaOverlapAndCrash ? 1 : 0,
       crashes: outcome.crashes,
       requests: outcome.requests,
+      counts: outcome.counts,
       failure,
     });
     if (failure !== undefined || batch.seeds === BATCH_SEEDS || i === seeds - 1) {
@@ -108,7 +111,7 @@ function failureOf(outcome: Outcome, twice: boolean): Failure | undefined {
 }
 
 function empty(): SweepResult {
-  return { seeds: 0, fuaOverlapsAndCrashes: 0, crashes: 0, requests: 0, failure: undefined };
+  return { seeds: 0, fuaOverlapsAndCrashes: 0, crashes: 0, requests: 0, counts: NO_COUNTS, failure: undefined };
 }
 
 function sum(a: SweepResult, b: SweepResult): SweepResult {
@@ -117,6 +120,7 @@ function sum(a: SweepResult, b: SweepResult): SweepResult {
     fuaOverlapsAndCrashes: a.fuaOverlapsAndCrashes + b.fuaOverlapsAndCrashes,
     crashes: a.crashes + b.crashes,
     requests: a.requests + b.requests,
+    counts: addCounts(a.counts, b.counts),
     failure: a.failure ?? b.failure,
   };
 }

@@ -24,6 +24,10 @@ const KINDS = [
   "receive",
   "stall",
   "faults off",
+  "poison",
+  "strain",
+  "hang",
+  "event",
   "log",
 ] as const;
 export type EventKind = (typeof KINDS)[number];

@@ -1,4 +1,20 @@
-export type PromiseName = "P1" | "P2" | "P3" | "P4" | "P5" | "P6" | "P7" | "P9" | "errors" | "liveness" | "core";
+export type PromiseName =
+  | "P1"
+  | "P2"
+  | "P3"
+  | "P4"
+  | "P5"
+  | "P6"
+  | "P7"
+  | "P8"
+  | "P9"
+  | "judge"
+  | "errors"
+  | "liveness"
+  | "core";
+
+/** The world ends here, and no promise is broken: what comes now nobody could have kept Skink from. */
+export class WorldsEnd extends Error {}
 
 /** A promise was broken. Ends the world it is thrown in. */
 export class Violation extends Error {

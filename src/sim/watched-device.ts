@@ -13,6 +13,14 @@ interface Pair {
   readonly entry: Entry;
 }
 
+/** Who else wants to know what goes in and out. */
+export interface Witness {
+  /** The device has got this. */
+  asked(entry: Entry): void;
+  /** It is about to answer this. */
+  answers(entry: Entry, errno: Errno): void;
+}
+
 /**
  * The device as one session sees it, watched: each request has to be the next one of the connection's bytes, and is
  * written into the history when the device takes it and when it answers. The device is handed twins of the requests.
@@ -23,16 +31,18 @@ export class WatchedDevice implements BlockDevice, Requester {
   readonly #line: ClientLine;
   readonly #history: History;
   readonly #trace: Trace;
+  readonly #witness: Witness;
   readonly #twins = new Map<Request, Request>();
   readonly #pairs = new Map<Request, Pair>();
   #taken = 0;
 
-  constructor(device: BlockDevice, line: ClientLine, history: History, trace: Trace) {
+  constructor(device: BlockDevice, line: ClientLine, history: History, trace: Trace, witness: Witness) {
     this.#device = device;
     this.reads = device.reads;
     this.#line = line;
     this.#history = history;
     this.#trace = trace;
+    this.#witness = witness;
   }
 
   get geometry(): Geometry {
@@ -63,6 +73,7 @@ export class WatchedDevice implements BlockDevice, Requester {
     }
     this.#trace.add("arrive", this.#line.number, entry.first, entry.count, entry.id, entry.kind);
     this.#history.arrived(entry);
+    this.#witness.asked(entry);
     this.#pairs.set(twin, { original: request, entry });
     this.#device.submit(twin);
   }
@@ -82,6 +93,7 @@ export class WatchedDevice implements BlockDevice, Requester {
     if (pair === undefined) throw new Violation("P7", `a ${twin.kind} is answered that was not asked`);
     const { original, entry } = pair;
     this.#trace.add("reply", this.#line.number, entry.first, entry.count, entry.id, `errno ${errno}`);
+    this.#witness.answers(entry, errno);
     this.#history.replied(entry, errno);
     original.payload = twin.payload;
     original.extents = twin.extents;

@@ -1,34 +1,35 @@
-import { ERRNO } from "../block/errors.ts";
-import type { Geometry } from "../block/geometry.ts";
-import { Session } from "../nbd/server/session.ts";
 import { Device } from "../shadow/device.ts";
-import type { Incarnations, Log } from "../shadow/ports.ts";
+import type { Log } from "../shadow/ports.ts";
+import { DEFAULT_POLICY } from "../supervisor/policy.ts";
 import { type StopOutcome, Supervisor } from "../supervisor/supervisor.ts";
+import { Clientele } from "./clientele.ts";
 import { VirtualClock } from "./clock.ts";
-import { describe, type Entry, History } from "./history.ts";
+import type { Counts } from "./counts.ts";
+import { type DriverKind, fallbackKind, firstKind, newcomerKind } from "./driver-kind.ts";
+import { History } from "./history.ts";
 import { PoisonedMemory } from "./memory.ts";
+import { Operator } from "./operator.ts";
 import { drawProfile, type Profile } from "./profile.ts";
-import { RandomProgram, Script } from "./program.ts";
 import { SeededRandom } from "./random.ts";
-import { type ClientLine, type Draft, type Program, SimClient } from "./sim-client.ts";
-import { SimConnection } from "./sim-connection.ts";
-import { SimDriver } from "./sim-driver.ts";
+import type { Draft } from "./sim-client.ts";
+import { SimIncarnations } from "./sim-incarnations.ts";
 import { Store } from "./store.ts";
 import { Trace } from "./trace.ts";
-import { type PromiseName, Violation } from "./violation.ts";
-import { WatchedDevice } from "./watched-device.ts";
+import { type PromiseName, Violation, WorldsEnd } from "./violation.ts";
+import { isPoisonAlone, Witnesses } from "./witnesses.ts";
 
 /** How long what is outstanding may take once the faults are off. Virtual milliseconds, as everywhere here. */
 const LIVENESS_MS = 120_000;
 const START_MS = 1000;
 /** After the last reply: until all that is on its way has come. */
 const SETTLE_MS = 1000;
+/** An upgrade takes about as long. */
+const MID_UPGRADE_MS = 200;
 /** More than any world needs: where time stands still, this ends it. */
 const MAX_EVENTS = 400_000;
 
 /** Of the trace, in an outcome. */
 const LINES = 60;
-const SCRIPT_DEPTH = 8;
 const READ_SECTORS = 16;
 
 export interface WorldOptions {
@@ -37,8 +38,10 @@ export interface WorldOptions {
   readonly profile?: Profile;
   /** One client that does exactly this, instead of those of the profile. */
   readonly script?: readonly Draft[];
-  /** The steps of the driver at which it dies, counted from 1; by chance if left out. */
+  /** The steps of the drivers at which they die, counted from 1; by chance if left out. */
   readonly crashAt?: readonly number[];
+  /** With a newcomer in the profile: how long after the clients it comes, in virtual milliseconds; by chance if left out. */
+  readonly upgradeAfterMs?: number;
   readonly recording?: boolean;
 }
 
@@ -51,6 +54,7 @@ export interface Outcome {
   readonly lines: readonly string[];
   readonly requests: number;
   readonly crashes: number;
+  readonly counts: Counts;
   /** A FUA request overlapped what no flush had covered, and the driver crashed after that. */
   readonly fuaOverlapAndCrash: boolean;
   /** Points at which the driver could have died. */
@@ -65,11 +69,11 @@ export function runWorld(options: WorldOptions): Outcome {
     world.live();
     return world.outcome(undefined);
   } catch (thrown) {
-    return world.outcome(thrown);
+    return world.outcome(thrown instanceof WorldsEnd ? undefined : thrown);
   }
 }
 
-class World implements Incarnations {
+class World {
   readonly #options: WorldOptions;
   readonly #profile: Profile;
   readonly #random: SeededRandom;
@@ -79,15 +83,13 @@ class World implements Incarnations {
   readonly #history: History;
   readonly #writes: PoisonedMemory;
   readonly #reads: PoisonedMemory;
+  readonly #newcomer: DriverKind | undefined;
+  readonly #incarnations: SimIncarnations;
   readonly #device: Device;
   readonly #supervisor: Supervisor;
-  readonly #geometry: Geometry;
-  readonly #log: Log;
-  #driver: SimDriver | undefined;
-  #lastEpoch = 0;
-  #clients: SimClient[] = [];
-  #connections = 0;
-  #ids = 0;
+  readonly #operator: Operator;
+  readonly #witnesses: Witnesses;
+  readonly #clientele: Clientele;
   #events = 0;
   #steps = 0;
   #crashes = 0;
@@ -96,27 +98,62 @@ class World implements Incarnations {
   /** What the device keeps for itself of the memory for reads. */
   #readsOfItsOwn = 0;
   #stopped: StopOutcome | undefined;
-  /** Something happened for which a request may fail. */
-  #errorsExcused = false;
 
   constructor(options: WorldOptions) {
     this.#options = options;
     this.#random = new SeededRandom(options.seed);
     this.#profile = options.profile ?? drawProfile(this.#random.fork());
-    const { sectors, blockSize, driver, limits, writeBytes, readBytes } = this.#profile;
+    const { sectors, sickness, limits, writeBytes, readBytes } = this.#profile;
+    const { newcomer, fallback, policy } = sickness;
     this.#trace = new Trace(this.#clock, options.recording ?? false);
     this.#store = new Store(sectors, this.#random.fork());
     this.#history = new History(this.#store);
     this.#writes = new PoisonedMemory(0, writeBytes);
     this.#reads = new PoisonedMemory(1, readBytes);
-    const { fua, trim, zero, extents } = driver;
-    this.#geometry = { size: sectors * blockSize, blockSize, readOnly: false, fua, trim, zero, extents };
-    this.#log = {
+    this.#witnesses = new Witnesses({
+      profile: this.#profile,
+      clock: this.#clock,
+      random: this.#random.fork(),
+      history: this.#history,
+      trouble: () => this.#device.trouble,
+      faults: () => this.#faults,
+      driver: () => this.#incarnations.newest,
+    });
+    const { lies, court, watchdog, excuses } = this.#witnesses;
+    const first = firstKind(this.#profile);
+    const other = fallback === undefined ? undefined : fallbackKind(this.#profile);
+    const liarsMs = (policy.probationMs ?? 0) / 2;
+    this.#newcomer =
+      newcomer === undefined ? undefined : newcomerKind(this.#profile, newcomer, () => this.#operator.leftOf(liarsMs));
+    this.#incarnations = new SimIncarnations({
+      clock: this.#clock,
+      trace: this.#trace,
+      store: this.#store,
+      writes: this.#writes,
+      reads: this.#reads,
+      lies,
+      kinds: [first, other, this.#newcomer].filter((kind) => kind !== undefined),
+      fork: () => this.#random.fork(),
+      events: () => this.#supervisor,
+      crashHere: () => this.#crashHere(),
+      faults: () => this.#faults,
+      refuses: () => excuses.refuses(),
+      started: ({ keepsNothing }) => {
+        this.#history.fooled = keepsNothing;
+      },
+      dies: () => {
+        this.#crashes++;
+        this.#history.crashed();
+      },
+      hangs: (driver, hang) => watchdog.hangs(driver, hang),
+      poisoned: (deed) => court.kills(deed),
+      took: (ms) => watchdog.took(ms),
+    });
+    const log: Log = {
       info: (message) => this.#trace.add("log", 0, 0, 0, 0, message),
       warn: (message) => this.#trace.add("log", 0, 0, 0, 1, message),
       error: (message) => {
-        // The device says on this level why it will refuse requests.
-        this.#errorsExcused = true;
+        excuses.errorLogged();
         this.#trace.add("log", 0, 0, 0, 2, message);
       },
     };
@@ -125,31 +162,59 @@ class World implements Incarnations {
         name: "disk",
         clock: this.#clock,
         random: this.#random.fork(),
-        log: this.#log,
+        log,
         writes: this.#writes,
         reads: this.#reads,
         shortOfReads: () => {},
         cutOffIdleWriters: () => 0,
       },
       limits,
+      { verify: sickness.verifies ? "digests" : undefined },
     );
-    this.#supervisor = new Supervisor({
-      device: this.#device,
-      incarnations: this,
-      clock: this.#clock,
-      log: this.#log,
-      observer: {
-        live: () => {
-          this.#ready = true;
-        },
-        failed: () => {},
-        startFailed: (reason) => {
-          throw new Violation("liveness", `the first start failed: ${reason}`);
-        },
-        stopped: (outcome) => {
-          this.#stopped = outcome;
+    this.#supervisor = new Supervisor(
+      {
+        device: this.#device,
+        incarnations: this.#incarnations,
+        drivers: { first, fallback: other },
+        clock: this.#clock,
+        random: this.#random.fork(),
+        log,
+        observer: {
+          event: (event) => {
+            this.#trace.add("event", event.epoch, 0, 0, 0, `${event.type}: ${event.reason}`);
+            this.#operator.event(event);
+            this.#witnesses.event(event);
+          },
+          live: () => {
+            this.#ready = true;
+          },
+          failed: () => {},
+          startFailed: (reason) => {
+            throw new Violation("liveness", `the first start failed: ${reason}`);
+          },
+          stopped: (outcome) => {
+            this.#stopped = outcome;
+          },
         },
       },
+      policy,
+    );
+    this.#operator = new Operator({
+      clock: this.#clock,
+      random: this.#random.fork(),
+      supervisor: this.#supervisor,
+      faults: () => this.#faults,
+    });
+    this.#clientele = new Clientele({
+      profile: this.#profile,
+      clock: this.#clock,
+      random: this.#random.fork(),
+      trace: this.#trace,
+      history: this.#history,
+      device: this.#device,
+      witness: this.#witnesses,
+      faults: () => this.#faults,
+      checkError: (entry, errno) => excuses.check(entry, errno),
     });
   }
 
@@ -157,22 +222,48 @@ class World implements Incarnations {
     this.#supervisor.start();
     this.#runUntil(() => this.#ready, START_MS, "the device is not live");
     this.#readsOfItsOwn = this.#reads.usedBytes;
-    this.#startClients();
+    const { script } = this.#options;
+    if (script === undefined) this.#clientele.start();
+    else this.#clientele.run(script);
     this.#planInterventions();
-    this.#run(() => this.#clients.every((client) => client.finished), this.#profile.faultMs);
+    const finished = (): boolean => this.#clientele.finished;
+    const inTime = this.#run(finished, this.#profile.faultMs);
+    // Poison is found and everything else goes on, without anybody's help.
+    if (!inTime && isPoisonAlone(this.#profile)) this.#runUntil(finished, 0, "one that kills holds up all the others");
     this.#faults = false;
     this.#trace.add("faults off", 0, 0, 0, 0);
-    this.#runUntil(() => this.#clients.every((client) => client.finished), LIVENESS_MS, "requests are unanswered");
-    const serves = (): boolean => this.#supervisor.state === "live" || this.#supervisor.state === "degraded";
-    this.#runUntil(serves, LIVENESS_MS, "the device does not recover");
+    this.#runUntil(finished, LIVENESS_MS, "requests are unanswered");
+    this.#recover();
     this.#readAll("after the faults");
-    this.#driver?.crash();
+    this.#refillBudget();
+    this.#incarnations.crash();
     this.#readAll("after a last crash");
     this.#runScript([{ kind: "flush", first: 0, count: 0 }], "the last flush");
     this.#checkRest();
     this.#runScript([{ kind: "write", first: 0, count: 2, fua: true }], "a last FUA write");
     this.#checkRest();
     this.#stop();
+  }
+
+  /** Without faults: the device is well again, by itself or, where it has given something up, by the operator's word. */
+  #recover(): void {
+    const supervisor = this.#supervisor;
+    const serves = (): boolean => supervisor.state === "live" || supervisor.state === "degraded";
+    const rests = (): boolean => serves() && !this.#operator.upgrading;
+    if (this.#profile.sickness.policy.exhausted === undefined && this.#witnesses.lies === undefined) {
+      this.#runUntil(rests, LIVENESS_MS, "the device does not recover");
+    } else if (!this.#run(rests, LIVENESS_MS)) {
+      this.#operator.restart();
+    }
+    this.#refillBudget();
+    if (this.#device.trouble !== undefined) this.#operator.restart();
+    this.#runUntil(() => supervisor.state === "live" && rests(), LIVENESS_MS, "the device is not well again");
+  }
+
+  /** Waits until no restart counts any more. */
+  #refillBudget(): void {
+    if (this.#profile.sickness.fallback === undefined) return;
+    this.#run(() => false, DEFAULT_POLICY.restartBudgetMs + SETTLE_MS);
   }
 
   outcome(thrown: unknown): Outcome {
@@ -189,130 +280,39 @@ class World implements Incarnations {
               ...(violation.sector === undefined ? {} : { sector: violation.sector }),
             },
       lines: violation === undefined ? [] : this.#trace.last(LINES, violation.sector),
-      requests: this.#ids,
+      requests: this.#clientele.requests,
       crashes: this.#crashes,
+      counts: {
+        ...this.#witnesses.counts,
+        upgrades: this.#operator.upgrades.upgraded,
+        rollbacks: this.#operator.upgrades["rolled back"],
+      },
       fuaOverlapAndCrash: this.#history.crashesAfterFuaOverlap > 0,
       steps: this.#steps,
       virtualMs: this.#clock.now(),
     };
   }
 
-  // ── Incarnations ────────────────────────────────────────────────────────────────────────────────────────────────
-
-  start(epoch: number): void {
-    if (this.#driver !== undefined) {
-      throw new Violation("P4", `epoch ${epoch} starts while epoch ${this.#driver.epoch} is not reaped`);
-    }
-    if (epoch <= this.#lastEpoch) throw new Violation("P4", `epoch ${epoch} follows epoch ${this.#lastEpoch}`);
-    this.#lastEpoch = epoch;
-    this.#driver = new SimDriver(epoch, {
-      clock: this.#clock,
-      random: this.#random.fork(),
-      trace: this.#trace,
-      store: this.#store,
-      writes: this.#writes,
-      reads: this.#reads,
-      events: this.#supervisor,
-      info: { geometry: this.#geometry, identity: "store", discards: false },
-      profile: this.#profile.driver,
-      crashHere: () => this.#crashHere(),
-      faults: () => this.#faults,
-      refuses: () => {
-        this.#errorsExcused = true;
-      },
-      exited: () => {
-        this.#driver = undefined;
-      },
-      dies: () => {
-        this.#crashes++;
-        this.#history.crashed();
-      },
-    });
-  }
-
-  close(epoch: number): void {
-    if (this.#driver?.epoch === epoch) this.#driver.close();
-  }
-
-  kill(epoch: number): void {
-    if (this.#driver?.epoch === epoch) this.#driver.kill();
-  }
-
   #crashHere(): boolean {
     this.#steps++;
     const { crashAt } = this.#options;
     if (crashAt !== undefined) return crashAt.includes(this.#steps);
-    return this.#faults && this.#random.chance(this.#profile.driver.crash);
-  }
-
-  // ── Clients ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  #startClients(): void {
-    const { script } = this.#options;
-    if (script !== undefined) {
-      this.#addClient(() => new Script(script, SCRIPT_DEPTH));
-      return;
-    }
-    for (const profile of this.#profile.clients) {
-      this.#addClient(
-        (client) =>
-          new RandomProgram(profile, {
-            random: this.#random.fork(),
-            extents: this.#profile.driver.extents,
-            faults: () => this.#faults,
-            outstanding: () => client().waitsFor,
-          }),
-      );
-    }
-  }
-
-  #addClient(makeProgram: (client: () => SimClient) => Program): SimClient {
-    const program = makeProgram(() => client);
-    const client: SimClient = new SimClient(
-      {
-        clock: this.#clock,
-        trace: this.#trace,
-        history: this.#history,
-        blockSize: this.#profile.blockSize,
-        connect: (line, fragments) => this.#connect(line, fragments),
-        nextId: () => ++this.#ids,
-        checkError: (entry, errno) => this.#checkError(entry, errno),
-      },
-      program,
-    );
-    this.#clients.push(client);
-    client.start();
-    return client;
-  }
-
-  #connect(line: ClientLine, fragments: boolean): SimConnection {
-    const ports = { clock: this.#clock, random: this.#random.fork() };
-    const connection = new SimConnection(++this.#connections, ports, fragments);
-    const device = new WatchedDevice(this.#device, line, this.#history, this.#trace);
-    const offered = { name: "disk", description: "", device };
-    const exports = { list: () => [offered], find: () => offered };
-    const limits = { inFlightRequests: this.#profile.inFlightRequests };
-    connection.open(() => new Session({ transport: connection, exports, clock: this.#clock, limits }), line);
-    return connection;
-  }
-
-  /** Requests fail for a reason, or not at all. */
-  #checkError(entry: Entry, errno: number): void {
-    if (entry.kind === "zero" && entry.fast && errno === ERRNO.ENOTSUP) return;
-    if (this.#errorsExcused) return;
-    throw new Violation("errors", `${describe(entry)} failed with ${errno} for no reason`, entry.first);
+    const chance = this.#incarnations.newest?.kind.profile.crash ?? 0;
+    return this.#faults && this.#random.chance(chance);
   }
 
   /** What an operator does meanwhile. */
   #planInterventions(): void {
-    if (this.#options.script !== undefined || !this.#random.chance(0.3)) return;
-    for (let i = this.#random.between(1, 3); i > 0; i--) {
-      const planned = this.#random.chance(0.6);
-      this.#clock.after(this.#random.between(1, 1000), () => {
-        if (!this.#faults) return;
-        if (planned) this.#supervisor.restart();
-        else this.#supervisor.kill();
-      });
+    const { operator, newcomer, poison } = this.#profile.sickness;
+    // Whoever lives then dies, so that what was written before, and isn't durable, has to be written again.
+    if (poison !== undefined && poison.from > 0) {
+      this.#clock.after(poison.from - this.#clock.now(), () => this.#incarnations.crash());
+    }
+    if (operator) this.#operator.plan();
+    if (newcomer !== undefined && this.#newcomer !== undefined) {
+      const { upgradeAfterMs } = this.#options;
+      if (upgradeAfterMs === undefined) this.#operator.planUpgrades(this.#newcomer, newcomer.times);
+      else this.#operator.planUpgradeAfter(upgradeAfterMs, this.#newcomer);
     }
   }
 
@@ -329,8 +329,8 @@ class World implements Incarnations {
 
   /** Without faults: whatever fails now has no excuse. */
   #runScript(drafts: readonly Draft[], what: string): void {
-    this.#errorsExcused = false;
-    const client = this.#addClient(() => new Script(drafts, SCRIPT_DEPTH));
+    this.#witnesses.excuses.forget();
+    const client = this.#clientele.run(drafts);
     this.#runUntil(() => client.finished, LIVENESS_MS, `${what} is not over`);
   }
 
@@ -346,11 +346,17 @@ class World implements Incarnations {
     this.#history.checkEnd();
   }
 
+  /** In the middle of an upgrade, where there is a newcomer. */
   #stop(): void {
+    if (this.#newcomer !== undefined) {
+      this.#operator.upgrade(this.#newcomer);
+      this.#run(() => false, this.#random.below(MID_UPGRADE_MS));
+    }
     this.#supervisor.stop();
     this.#runUntil(() => this.#stopped !== undefined, LIVENESS_MS, "the device does not stop");
     if (this.#stopped?.clean !== true)
       throw new Violation("liveness", `the stop is not clean: ${this.#stopped?.reason}`);
+    if (this.#operator.upgrading) throw new Violation("liveness", "nobody was told of the end of an upgrade");
   }
 
   /** Runs until `done`, for `ms` at most. */
@@ -365,9 +371,9 @@ class World implements Incarnations {
 
   #runUntil(done: () => boolean, ms: number, otherwise: string): void {
     if (this.#run(done, ms)) return;
-    const waiting = this.#clients.flatMap((client) => client.waitsFor.map(describe));
+    const { waitsFor } = this.#clientele;
     const state = `state ${this.#supervisor.state}${this.#supervisor.reason === undefined ? "" : `: ${this.#supervisor.reason}`}`;
-    throw new Violation("liveness", `${otherwise} after ${ms} ms (${state}; waiting: ${waiting.join(", ") || "none"})`);
+    throw new Violation("liveness", `${otherwise} after ${ms} ms (${state}; waiting: ${waitsFor})`);
   }
 }
 

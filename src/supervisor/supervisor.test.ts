@@ -1,90 +1,8 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { ERRNO } from "../block/errors.ts";
-import { Device } from "../shadow/device.ts";
-import type { DriverInfo, Incarnations } from "../shadow/ports.ts";
-import {
-  GEOMETRY,
-  HeapMemory,
-  ManualClock,
-  ManualLink,
-  NO_CHANCE,
-  newRequest,
-  SECTOR,
-  SILENT_LOG,
-} from "../shadow/testing.ts";
-import type { Policy } from "./policy.ts";
-import { type StopOutcome, Supervisor } from "./supervisor.ts";
-
-const INFO: DriverInfo = { geometry: GEOMETRY, identity: "store", discards: false };
-
-/** A supervised device whose incarnations do what the test says. `calls`: what was asked of process control. */
-class World implements Incarnations {
-  readonly clock = new ManualClock();
-  readonly calls: string[] = [];
-  readonly device: Device;
-  readonly supervisor: Supervisor;
-  readonly replies: (number | undefined)[] = [];
-  live = 0;
-  startFailure: string | undefined;
-  outcome: StopOutcome | undefined;
-  link: ManualLink | undefined;
-
-  constructor(policy: Partial<Policy> = {}) {
-    const { clock } = this;
-    const memory = { writes: new HeapMemory(), reads: new HeapMemory() };
-    const clients = { shortOfReads: () => {}, cutOffIdleWriters: () => 0 };
-    this.device = new Device({ name: "disk", clock, random: NO_CHANCE, log: SILENT_LOG, ...memory, ...clients });
-    const observer = {
-      live: () => this.live++,
-      failed: () => {},
-      startFailed: (reason: string) => {
-        this.startFailure = reason;
-      },
-      stopped: (outcome: StopOutcome) => {
-        this.outcome = outcome;
-      },
-    };
-    this.supervisor = new Supervisor(
-      { device: this.device, incarnations: this, clock, log: SILENT_LOG, observer },
-      policy,
-    );
-    this.supervisor.start();
-  }
-
-  start(epoch: number): void {
-    this.calls.push(`start ${epoch}`);
-  }
-  close(epoch: number): void {
-    this.calls.push(`close ${epoch}`);
-  }
-  kill(epoch: number): void {
-    this.calls.push(`kill ${epoch}`);
-  }
-
-  /** The newest incarnation opens its store. */
-  open(info = INFO): ManualLink {
-    this.link = new ManualLink(this.device, this.supervisor.epoch);
-    this.supervisor.opened(this.supervisor.epoch, info, this.link);
-    return this.link;
-  }
-
-  /** The newest incarnation is gone and reaped. */
-  exit(how = "killed by SIGKILL"): void {
-    this.supervisor.exited(this.supervisor.epoch, how);
-  }
-
-  send(kind: "read" | "write" | "flush", sector = 0): void {
-    const index = this.replies.push(undefined) - 1;
-    const request = newRequest(kind, sector, 1, {}, (_, errno) => {
-      this.replies[index] = errno;
-    });
-    const admitted = this.device.admit(request);
-    if (admitted === "admitted") this.device.submit(request);
-    else this.replies[index] = admitted === "wait" ? undefined : admitted;
-    this.device.kick();
-  }
-}
+import { SECTOR } from "../shadow/testing.ts";
+import { INFO, World } from "./testing.ts";
 
 test("a device is starting, then live, and says so", () => {
   const world = new World();
@@ -127,7 +45,7 @@ test("a recovering device says why", () => {
 test("P4: the next incarnation starts only when the one before is reaped", () => {
   const world = new World();
   world.open();
-  world.supervisor.fault(1, "invalid completion");
+  world.supervisor.fault(1, "unknown-tag", "invalid completion");
   assert.deepEqual(world.calls, ["start 1", "kill 1"]);
   assert.equal(world.supervisor.state, "recovering");
   world.exit();
@@ -142,7 +60,7 @@ test("P4: one that can't be reaped keeps the device held, and events of it are d
   world.clock.advance(60);
   assert.equal(world.supervisor.state, "held");
   world.supervisor.completed(1, link.pending[0]?.tag as number, 0, SECTOR);
-  world.supervisor.fault(1, "again");
+  world.supervisor.fault(1, "doorbell", "again");
   assert.deepEqual(world.calls, ["start 1", "kill 1"]);
   assert.deepEqual(world.replies, [undefined]);
   world.exit();
@@ -158,16 +76,19 @@ test("an invalid completion is a fault of the driver", () => {
   assert.deepEqual(world.calls, ["start 1", "kill 1"]);
   world.exit();
   world.open();
-  assert.match(world.supervisor.recoveries[0]?.reason ?? "", /unknown tag/);
+  assert.match(world.supervisor.recoveries[0]?.reason ?? "", /invalid completion: a completion of nothing/);
 });
 
-test("the first restart is immediate; the delay doubles for those that die before their replay is finished", () => {
+test("restarts are immediate; a delay doubles for those in a row that die before they have done anything", () => {
   const world = new World({ restartDelayMs: 100, maxRestartDelayMs: 300 });
   world.open();
   world.send("read");
   const starts = () => world.calls.filter((call) => call.startsWith("start")).length;
   world.exit();
   assert.equal(starts(), 2);
+  world.open();
+  world.exit();
+  assert.equal(starts(), 3, "the first one is tried again at once");
   for (const delay of [100, 200, 300, 300]) {
     const before = starts();
     world.open();
@@ -181,7 +102,7 @@ test("the first restart is immediate; the delay doubles for those that die befor
   assert.equal(world.supervisor.state, "live");
   const before = starts();
   world.exit();
-  assert.equal(starts(), before + 1, "after a finished replay it is immediate again");
+  assert.equal(starts(), before + 1, "after one that has done something it is immediate again");
 });
 
 test("held: after heldTimeoutMs waiting and new requests get EIO, and recovery goes on", () => {
@@ -378,7 +299,8 @@ test("a stop does not wait for the end of a delay before a restart", () => {
     }
     world.exit();
     world.exit();
-    assert.deepEqual(world.calls, ["start 1", "start 2"]);
+    world.exit();
+    assert.deepEqual(world.calls, ["start 1", "start 2", "start 3"]);
     world.supervisor.stop();
     if (pieces > 0) {
       const link = world.open();
@@ -388,6 +310,20 @@ test("a stop does not wait for the end of a delay before a restart", () => {
     }
     assert.deepEqual(world.outcome, { clean: true, reason: undefined });
   }
+});
+
+test("a stop soon after a flush that failed tries once more", () => {
+  const world = new World();
+  world.open();
+  world.send("write");
+  world.link?.complete("write");
+  world.send("flush");
+  world.link?.complete("flush", undefined, ERRNO.EIO);
+  world.link?.complete("write");
+  world.supervisor.stop();
+  world.link?.complete("flush");
+  world.exit("exit code 0", "exit");
+  assert.deepEqual(world.outcome, { clean: true, reason: undefined });
 });
 
 test("a stop does not wait for a driver to open that nothing is left for", () => {

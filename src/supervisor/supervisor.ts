@@ -1,15 +1,34 @@
 import { ERRNO } from "../block/errors.ts";
-import type { Device } from "../shadow/device.ts";
-import type { Clock, DriverInfo, IncarnationEvents, Incarnations, Link, Log, Timer } from "../shadow/ports.ts";
+import { blameOf, FAULT_KINDS, type FaultKind, meaningOf } from "../block/fault.ts";
+import type { Convict, Device } from "../shadow/device.ts";
+import type {
+  Clock,
+  DriverInfo,
+  DriverRef,
+  IncarnationEvents,
+  Incarnations,
+  Link,
+  Log,
+  Random,
+  Timer,
+} from "../shadow/ports.ts";
+import type { LieCure } from "../shadow/verifier.ts";
+import { CurePlan, type UnplannedEnd } from "./cure.ts";
+import type { DeviceEvent } from "./event.ts";
+import { Judge, type Verdict } from "./judge.ts";
 import { DEFAULT_POLICY, type Policy } from "./policy.ts";
 import { type Recovery, RecoveryLog } from "./recovery.ts";
+import { type Drivers, Succession } from "./succession.ts";
+import type { UpgradeObserver } from "./upgrade.ts";
 
 export type DeviceState = "starting" | "live" | "recovering" | "degraded" | "held" | "failed" | "stopping";
 
 export interface SupervisorPorts {
   readonly device: Device;
   readonly incarnations: Incarnations;
+  readonly drivers: Drivers;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Log;
   readonly observer: SupervisorObserver;
 }
@@ -23,6 +42,8 @@ export interface SupervisorObserver {
   startFailed(reason: string): void;
   /** The end of `stop`. What the shadow still holds then was acknowledged and isn't durable. */
   stopped(outcome: StopOutcome): void;
+  /** Something happened, or was decided. */
+  event(event: DeviceEvent): void;
 }
 
 export interface StopOutcome {
@@ -51,11 +72,33 @@ type Phase =
   | { readonly name: "delay" }
   | { readonly name: "failed"; readonly reason: string };
 
+const LIE_CURES: Record<LieCure, string> = {
+  "read again": "it is read again",
+  restart: "the driver is restarted, and it is read again",
+  repair: "the shadow has the data, which is written again",
+  error: "it gets EIO",
+};
+
+/** An event, less what is the same for all. */
+type Untold = DeviceEvent extends infer Event
+  ? Event extends DeviceEvent
+    ? Omit<Event, "epoch" | "driver"> & { readonly epoch?: number }
+    : never
+  : never;
+
 /** Decides what becomes of incarnations: starts, gives up, kills, waits for the reaping, restarts, holds, stops. */
 export class Supervisor implements IncarnationEvents {
   readonly #ports: SupervisorPorts;
   readonly #policy: Policy;
   readonly #log = new RecoveryLog();
+  readonly #cure: CurePlan;
+  readonly #judge: Judge;
+  /** How often each kind of fault was found. */
+  readonly faults: Record<FaultKind, number>;
+  readonly #succession: Succession;
+  /** How the incarnation ended that was lost; `undefined` where its end was planned. */
+  #end: UnplannedEnd | undefined;
+  #liveAt: number | undefined;
   #phase: Phase = { name: "idle" };
   /** Bounds the phase: open timeout, reap timeout, restart delay, planned end. */
   #phaseTimer: Timer | undefined;
@@ -63,8 +106,6 @@ export class Supervisor implements IncarnationEvents {
   #stopTimer: Timer | undefined;
   #epoch: number;
   #restarts = 0;
-  /** Incarnations in a row that died before their replay was finished. */
-  #shortLives = 0;
   #held: string | undefined;
   /** It has been without a driver for too long: what waits and what comes gets EIO until it is live. */
   #refuses = false;
@@ -75,6 +116,8 @@ export class Supervisor implements IncarnationEvents {
   #stopping = false;
   #drained = false;
   #killedToStop = false;
+  /** Restarts were in vain: nothing is written any more. */
+  #readOnly = false;
   /** Everything that could be done before the end of a stop has been done. */
   #closeAsked = false;
 
@@ -83,6 +126,39 @@ export class Supervisor implements IncarnationEvents {
     this.#ports = ports;
     this.#policy = { ...DEFAULT_POLICY, ...policy };
     this.#epoch = firstEpoch - 1;
+    const { drivers, random, clock, incarnations, device } = ports;
+    this.faults = Object.fromEntries(FAULT_KINDS.map((kind) => [kind, 0])) as Record<FaultKind, number>;
+    this.#cure = new CurePlan(this.#policy, random, drivers.fallback !== undefined);
+    this.#succession = new Succession({
+      drivers,
+      device,
+      clock,
+      policy: this.#policy,
+      changed: (change, reason) => this.#changed(change, reason),
+    });
+    this.#judge = new Judge(
+      {
+        clock,
+        incarnations,
+        inFlight: () => device.inFlight,
+        convict: (epoch, verdict) => this.#judged(epoch, verdict),
+      },
+      this.#policy,
+    );
+    device.observe({
+      suspected: (count) => {
+        const reason = `${count} requests and pieces were with two incarnations that died: they are tried alone`;
+        this.#tell({ type: "suspects", count, reason });
+      },
+      convicted: (convict) => this.#convicted(convict),
+      lied: ({ offset, length }, cure) => {
+        const reason = `a read of ${length} bytes at ${offset} found other data than was written: ${LIE_CURES[cure]}`;
+        this.#tell({ type: "lie", offset, length, cure, reason });
+        this.#say("warn", reason);
+        if (cure === "restart" || this.#succession.upgrade?.stage === "on probation") this.#giveUp("lie", reason);
+        else this.faults.lie++;
+      },
+    });
   }
 
   get state(): DeviceState {
@@ -105,6 +181,15 @@ export class Supervisor implements IncarnationEvents {
     return this.#epoch;
   }
 
+  /** Who serves, or will next. */
+  get driver(): DriverRef {
+    return this.#succession.driver;
+  }
+
+  get upgrading(): boolean {
+    return this.#succession.upgrade !== undefined;
+  }
+
   get restarts(): number {
     return this.#restarts;
   }
@@ -123,20 +208,55 @@ export class Supervisor implements IncarnationEvents {
   kill(): boolean {
     const { name } = this.#phase;
     if (name !== "opening" && name !== "replaying" && name !== "live") return false;
-    this.#giveUp("killed by the operator");
+    this.#giveUp("operator", "killed by the operator");
     return true;
   }
 
-  /** A planned restart: drain, flush, close, open. Ends the `failed` state, too. False if it isn't the time for it. */
+  /**
+   * A planned restart: drain, flush, close, open. Ends the `failed` state, too, and puts the driver that was meant to serve in the
+   * place of a fallback. False if it isn't the time for it.
+   */
   restart(): boolean {
     if (this.#stopping) return false;
-    if (this.#phase.name === "failed") {
+    const { name } = this.#phase;
+    if (name !== "failed" && name !== "live" && name !== "delay") return false;
+    this.#succession.reinstate();
+    this.#cure.reset();
+    if (name === "live") {
+      this.#close("restarted by the operator");
+    } else {
+      this.#pardon();
       this.#startIncarnation();
-      return true;
     }
-    if (this.#phase.name !== "live") return false;
-    this.#close("restarted by the operator");
     return true;
+  }
+
+  /**
+   * Hands the device over to another driver for the same store: it is made ready, the one that serves drains, flushes and closes,
+   * the other one opens, and is on probation for a while. False if it isn't the time for it.
+   */
+  upgrade(to: DriverRef, observer: UpgradeObserver): boolean {
+    if (this.#stopping || this.#phase.name !== "live" || this.upgrading) return false;
+    const { incarnations, device } = this.#ports;
+    const upgrade = this.#succession.begin(to, observer);
+    const { openTimeoutMs } = this.#policy;
+    upgrade.within(openTimeoutMs, `${to.kind} is not ready after ${openTimeoutMs} ms`);
+    incarnations.prepare(to, (failure) => {
+      if (this.#succession.upgrade !== upgrade) return;
+      if (failure !== undefined) return upgrade.refused(failure);
+      if (this.#phase.name !== "live" || this.#stopping || this.driver !== upgrade.from) {
+        return upgrade.refused(`it became ${this.state} meanwhile, with ${this.driver.kind}`);
+      }
+      this.#tell({ type: "upgrade", reason: `${to.kind} is to take over from ${upgrade.from.kind}` });
+      upgrade.handOver();
+      this.#close(`upgraded to ${to.kind}`, (idle) => device.learn(idle));
+    });
+    return true;
+  }
+
+  /** The operator's own check says that it is not well. */
+  sick(epoch: number, reason: string): void {
+    if (this.#isCurrent(epoch, "live")) this.#giveUp("health", reason);
   }
 
   /** No new requests; what is in flight ends; flush, close. The observer is told the outcome. */
@@ -144,16 +264,19 @@ export class Supervisor implements IncarnationEvents {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#stopTimer = this.#ports.clock.after(this.#policy.stopTimeoutMs, () => this.#stopLate());
+    // There will be no other driver that could be given what the newcomer has flushed.
+    this.#ports.device.believe();
     const { name } = this.#phase;
     if (name === "idle" || name === "failed" || name === "stopped") return this.#stopped();
     if (!this.#ports.device.opened) {
-      if (name === "opening") this.#giveUp("stopped while it was opening");
+      if (name === "opening") this.#giveUp("operator", "stopped while it was opening");
       return;
     }
     this.#ports.device.drain(() => {
       this.#drained = true;
       if (this.#phase.name === "live") this.#close("stopped");
-      else if (this.#phase.name === "opening" && this.#nothingLeft) this.#giveUp("stopped while it was opening");
+      else if (this.#phase.name === "opening" && this.#nothingLeft)
+        this.#giveUp("operator", "stopped while it was opening");
     });
     // The time that a stop has is too short to wait for the end of a delay.
     if (name === "delay") {
@@ -168,43 +291,45 @@ export class Supervisor implements IncarnationEvents {
     if (!this.#isCurrent(epoch, "opening")) return;
     this.#setPhase({ name: "replaying", epoch });
     this.#log.opened(this.#now());
-    this.#ports.device.attach(link, info, {
+    this.#ports.device.attach(link, info, this.driver, {
       replayed: () => this.#live(epoch),
       mismatch: (what) => {
         this.#mismatch = `the driver came back with another store: ${what}`;
-        this.#giveUp(this.#mismatch);
+        this.#giveUp("other-store", this.#mismatch);
       },
     });
+    if (this.#isCurrent(epoch, "replaying", "live")) this.#judge.watch(epoch, link.patience);
   }
 
   openFailed(epoch: number, message: string): void {
     if (!this.#isCurrent(epoch, "opening")) return;
     this.#openFailure = message;
-    this.#giveUp(message);
+    this.#giveUp("open-failed", message);
   }
 
   completed(epoch: number, tag: number, errno: number, count: number): void {
     const fault = this.#ports.device.complete(epoch, tag, errno, count);
-    if (fault !== undefined) this.fault(epoch, `invalid completion: ${fault}`);
+    if (fault !== undefined) this.fault(epoch, fault, `invalid completion: ${meaningOf(fault)}`);
   }
 
   settled(_epoch: number): void {
     this.#ports.device.kick();
+    if (this.upgrading) this.#succession.completed(this.#ports.device.inFlight?.completed ?? 0);
   }
 
-  fault(epoch: number, what: string): void {
-    if (this.#isCurrent(epoch, "opening", "replaying", "live", "closing")) this.#giveUp(what);
+  fault(epoch: number, kind: FaultKind, what: string): void {
+    if (this.#isCurrent(epoch, "opening", "replaying", "live", "closing")) this.#giveUp(kind, what);
   }
 
-  exited(epoch: number, how: string): void {
+  exited(epoch: number, kind: FaultKind, how: string): void {
     if (!("epoch" in this.#phase) || this.#phase.epoch !== epoch) return;
     const { name } = this.#phase;
     if (name !== "reaping" && name !== "closing") {
-      this.#noticed(name === "opening" && !this.#ports.device.opened ? `it ended while opening: ${how}` : how);
+      this.#lost(kind, name === "opening" && !this.#ports.device.opened ? `it ended while opening: ${how}` : how);
     }
-    if (name === "opening" || name === "replaying") this.#shortLives++;
-    this.#ports.device.detach();
+    this.#ports.device.detach({ blame: "nobody" });
     this.#ports.device.reaped();
+    this.#tell({ type: "reaped", reason: how });
     this.#log.reaped(this.#now());
     this.#setPhase({ name: "idle" });
     this.#refuseWaiting();
@@ -218,19 +343,21 @@ export class Supervisor implements IncarnationEvents {
     if (this.#epoch > 1 && this.#log.since !== undefined) this.#restarts++;
     const epoch = this.#epoch;
     this.#openFailure = undefined;
+    this.#end = undefined;
     this.#closeAsked = false;
     this.#setPhase({ name: "opening", epoch }, this.#policy.openTimeoutMs, () => {
       this.#openFailure = `its store is not open after ${this.#policy.openTimeoutMs} ms`;
-      this.#giveUp(this.#openFailure);
+      this.#giveUp("open-late", this.#openFailure);
     });
     this.#log.started(this.#now());
-    this.#ports.incarnations.start(epoch);
+    this.#ports.incarnations.start(epoch, this.driver);
   }
 
   #live(epoch: number): void {
     const recovery = this.#log.live(epoch, this.#now());
     this.#setPhase({ name: "live", epoch });
-    this.#shortLives = 0;
+    this.#liveAt = this.#now();
+    this.#judge.absolve();
     this.#held = undefined;
     this.#refuses = false;
     this.#heldTimer?.cancel();
@@ -239,21 +366,20 @@ export class Supervisor implements IncarnationEvents {
     if (recovery !== undefined) {
       this.#say("info", `live again after ${recovery.totalMs.toFixed(1)} ms, epoch ${epoch} (${recovery.reason})`);
     }
+    this.#tell({ type: "live", recovery, reason: recovery?.reason ?? "started" });
     this.#ports.observer.live();
+    this.#succession.live(epoch);
     if (this.#drained) this.#close("stopped");
   }
 
   /** The incarnation is not to be trusted any more: nothing of it counts, and it has to go. */
-  #giveUp(reason: string): void {
+  #giveUp(kind: FaultKind, reason: string, isSuspected?: Verdict["isOverdue"]): void {
     if (!("epoch" in this.#phase)) return;
     const { name, epoch } = this.#phase;
     if (name === "reaping") return;
-    if (name === "opening" || name === "replaying") this.#shortLives++;
-    this.#noticed(reason);
-    this.#ports.device.detach();
+    this.#lost(kind, reason, isSuspected);
     this.#setPhase({ name: "reaping", epoch }, this.#policy.reapTimeoutMs, () => {
-      this.#held = `the driver of epoch ${epoch} was killed and is not reaped yet (${reason})`;
-      this.#say("error", `held: ${this.#held}`);
+      this.#hold(`the driver of epoch ${epoch} was killed and is not reaped yet (${reason})`);
       // A stop has no more time to give.
       if (this.#killedToStop) this.#stopped();
     });
@@ -261,20 +387,40 @@ export class Supervisor implements IncarnationEvents {
     this.#ports.incarnations.kill(epoch);
   }
 
-  /** The incarnation is to end in order, within the time that a stop has. */
-  #close(reason: string): void {
+  /** The incarnation is lost, by its fault or not: nothing of it counts any more. */
+  #lost(kind: FaultKind, reason: string, isSuspected?: Verdict["isOverdue"]): void {
+    this.#judge.unwatch();
+    this.faults[kind]++;
+    this.#noticed(reason);
+    this.#tell({ type: "fault", fault: kind, reason });
+    const liveMs = this.#liveAt === undefined ? undefined : this.#now() - this.#liveAt;
+    this.#liveAt = undefined;
+    const suspicion = { blame: blameOf(kind), ...(isSuspected === undefined ? {} : { isSuspected }) };
+    this.#ports.device.detach(suspicion);
+    this.#end = { kind, liveMs, wasFruitful: this.#ports.device.fruitful };
+    this.#succession.lost(kind, reason);
+  }
+
+  /** The incarnation is to end in order, within the time that a stop has. `then`: what else is to be done at rest. */
+  #close(reason: string, then: (done: () => void) => void = (done) => done()): void {
     if (this.#phase.name !== "live") return;
     const { epoch } = this.#phase;
     if (!this.#stopping) this.#noticed(reason);
+    this.#end = undefined;
+    this.#liveAt = undefined;
     this.#setPhase({ name: "closing", epoch }, this.#policy.stopTimeoutMs, () => {
       this.#killedToStop = this.#stopping;
-      this.#giveUp(`it did not close within ${this.#policy.stopTimeoutMs} ms`);
+      this.#giveUp("close-late", `it did not close within ${this.#policy.stopTimeoutMs} ms`);
     });
     // A planned restart leaves to the next incarnation what completed after its flush; a stop that comes meanwhile can't.
     const toStop = this.#stopping;
     this.#ports.device.quiesce(() => {
-      this.#closeAsked = toStop;
-      this.#ports.incarnations.close(epoch);
+      then(() => {
+        if (!this.#isCurrent(epoch, "closing")) return;
+        this.#closeAsked = toStop;
+        this.#judge.unwatch();
+        this.#ports.incarnations.close(epoch);
+      });
     });
   }
 
@@ -282,11 +428,20 @@ export class Supervisor implements IncarnationEvents {
     if (!this.#stopping) this.#say("warn", `epoch ${this.#epoch} is given up: ${reason}`);
     this.#log.noticed(reason, this.#now());
     this.#heldTimer ??= this.#ports.clock.after(this.#policy.heldTimeoutMs, () => {
-      this.#held = `no driver for ${this.#policy.heldTimeoutMs} ms: ${reason}`;
-      this.#say("error", `held: ${this.#held}; requests get EIO until it is back`);
-      this.#refuses = true;
-      this.#refuseWaiting();
+      this.#refuseAll(`no driver for ${this.#policy.heldTimeoutMs} ms: ${reason}`);
     });
+  }
+
+  #hold(reason: string): void {
+    this.#held = reason;
+    this.#say("error", `held: ${reason}${this.#refuses ? "; requests get EIO until it is back" : ""}`);
+    this.#tell({ type: "held", reason });
+  }
+
+  #refuseAll(reason: string): void {
+    this.#refuses = true;
+    this.#hold(reason);
+    this.#refuseWaiting();
   }
 
   /** While it is held, what a lost incarnation leaves unanswered doesn't wait for the next one. */
@@ -304,22 +459,93 @@ export class Supervisor implements IncarnationEvents {
     }
     // A driver that dies before its last flush is started once more: what it took along has to be replayed.
     if (this.#stopping && (this.#nothingLeft || this.#killedToStop)) return this.#stopped();
-    const failed = this.#mismatch;
-    if (failed !== undefined) {
-      this.#setPhase({ name: "failed", reason: failed });
-      this.#say("error", `failed: ${failed}; requests get EIO, acknowledged writes stay, until a restart`);
-      this.#mismatch = undefined;
-      this.#heldTimer?.cancel();
-      this.#heldTimer = undefined;
-      this.#ports.device.refuse(ERRNO.EIO);
-      this.#ports.observer.failed(failed);
-      if (this.#stopping) this.#stopped();
-      return;
+    const mismatch = this.#mismatch;
+    this.#mismatch = undefined;
+    const isAnother = this.#succession.next();
+    if (mismatch !== undefined && !isAnother) return this.#fail(mismatch);
+    if (isAnother || this.#end === undefined) {
+      this.#pardon();
+      return this.#startIncarnation();
     }
-    if (this.#shortLives === 0) return this.#startIncarnation();
-    const { restartDelayMs, maxRestartDelayMs } = this.#policy;
-    const delay = Math.min(restartDelayMs * 2 ** (this.#shortLives - 1), maxRestartDelayMs);
-    this.#setPhase({ name: "delay" }, delay, () => this.#startIncarnation());
+    const cure = this.#cure.next(this.#end, this.#now());
+    if (cure === "exhausted") return this.#exhausted();
+    this.#restartAfter(cure.restartAfterMs);
+  }
+
+  #restartAfter(delayMs: number): void {
+    const reason = this.#log.reason ?? "";
+    this.#tell({ type: "restart", epoch: this.#epoch + 1, delayMs, reason });
+    if (delayMs === 0) return this.#startIncarnation();
+    this.#setPhase({ name: "delay" }, delayMs, () => this.#startIncarnation());
+  }
+
+  /** Another driver is tried, or the same one by the operator's wish: nothing is held against any request. */
+  #pardon(): void {
+    this.#readOnly = false;
+    this.#ports.device.pardon();
+  }
+
+  #changed(type: "fallback" | "rollback" | "upgraded", reason: string): void {
+    this.#cure.reset();
+    this.#say(type === "upgraded" ? "info" : "warn", `${type}: ${reason}; ${this.driver.kind} serves`);
+    this.#tell({ type, reason });
+  }
+
+  /** Restarts don't help: another driver, or what the policy says. */
+  #exhausted(): void {
+    const { restartBudget, restartBudgetMs, exhausted } = this.#policy;
+    const often = restartBudget > 0 ? `more than ${restartBudget} restarts` : "too many restarts";
+    const reason = `${often} within ${restartBudgetMs} ms, the last one for: ${this.#log.reason ?? ""}`;
+    if (this.#succession.hasFallback) {
+      this.#succession.fallBack(reason);
+      this.#succession.next();
+      this.#pardon();
+      return this.#startIncarnation();
+    }
+    if (exhausted === "failed") return this.#fail(reason);
+    if (exhausted === "read-only" && !this.#readOnly) {
+      this.#readOnly = true;
+      this.#cure.reset();
+      this.#ports.device.stopWriting(`read-only: ${reason}`);
+      this.#say("error", `read-only: ${reason}; writes get EPERM, acknowledged ones stay, until a restart`);
+      this.#tell({ type: "read-only", reason });
+      return this.#startIncarnation();
+    }
+    if (!this.#refuses) this.#refuseAll(reason);
+    this.#restartAfter(this.#policy.maxRestartDelayMs);
+  }
+
+  #fail(reason: string): void {
+    this.#setPhase({ name: "failed", reason });
+    this.#say("error", `failed: ${reason}; requests get EIO, acknowledged writes stay, until a restart`);
+    this.#tell({ type: "failed", reason });
+    this.#heldTimer?.cancel();
+    this.#heldTimer = undefined;
+    this.#ports.device.refuse(ERRNO.EIO);
+    this.#succession.failed(this.#epoch);
+    this.#ports.observer.failed(reason);
+    if (this.#stopping) this.#stopped();
+  }
+
+  #judged(epoch: number, { kind, what, isOverdue }: Verdict): void {
+    if (this.#isCurrent(epoch, "replaying", "live", "closing")) this.#giveUp(kind, what, isOverdue);
+  }
+
+  /** It kills every incarnation. Whether it is refused for that: there may be another driver to try. */
+  #convicted({ operation, offset, length, acknowledged }: Convict): boolean {
+    const what = operation === "flush" ? "a flush" : `a ${operation} of ${length} bytes at ${offset}`;
+    if (this.#policy.poison === "fallback" && this.#succession.hasFallback) {
+      this.#succession.fallBack(`${what} kills it`);
+      return false;
+    }
+    const consequence = acknowledged ? "it stays in the shadow and is served from there" : "it gets EIO";
+    const reason = `${what} kills every incarnation: ${consequence}`;
+    // Its deadlines were right, and others need not wait ever longer for the next one.
+    this.#judge.absolve();
+    this.#cure.found();
+    this.#say("error", reason);
+    this.#tell({ type: "convicted", operation, offset, length, acknowledged, reason });
+    return true;
   }
 
   /** Another incarnation could do nothing for the stop. */
@@ -330,7 +556,7 @@ export class Supervisor implements IncarnationEvents {
   #stopLate(): void {
     this.#killedToStop = true;
     if ("epoch" in this.#phase && this.#phase.name !== "reaping") {
-      return this.#giveUp(`it did not stop within ${this.#policy.stopTimeoutMs} ms`);
+      return this.#giveUp("close-late", `it did not stop within ${this.#policy.stopTimeoutMs} ms`);
     }
     this.#stopped();
   }
@@ -344,16 +570,18 @@ export class Supervisor implements IncarnationEvents {
       ...(pieces > 0 ? [`${pieces} acknowledged pieces are not known to be durable`] : []),
       ...(unanswered > 0 ? [`${unanswered} requests are unanswered`] : []),
     ];
+    const clean = reasons.length === 0;
+    const reason = clean ? undefined : reasons.join("; ");
     this.#setPhase({ name: "stopped" });
     this.#cancelTimers();
     this.#ports.device.dispose();
-    this.#ports.observer.stopped({
-      clean: reasons.length === 0,
-      reason: reasons.length === 0 ? undefined : reasons.join("; "),
-    });
+    this.#succession.upgrade?.refused("it was stopped meanwhile");
+    this.#tell({ type: "stopped", clean, reason: reason ?? "everything is durable" });
+    this.#ports.observer.stopped({ clean, reason });
   }
 
   #cancelTimers(): void {
+    this.#judge.unwatch();
     this.#phaseTimer?.cancel();
     this.#heldTimer?.cancel();
     this.#stopTimer?.cancel();
@@ -368,6 +596,11 @@ export class Supervisor implements IncarnationEvents {
 
   #isCurrent(epoch: number, ...names: Phase["name"][]): boolean {
     return "epoch" in this.#phase && this.#phase.epoch === epoch && names.includes(this.#phase.name);
+  }
+
+  #tell(event: Untold): void {
+    const { epoch = this.#epoch } = event;
+    this.#ports.observer.event({ ...event, epoch, driver: this.driver.kind } as DeviceEvent);
   }
 
   #now(): number {

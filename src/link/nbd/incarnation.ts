@@ -1,9 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { SkinkError } from "../../block/errors.ts";
+import type { FaultKind } from "../../block/fault.ts";
 import { isWriter } from "../../block/request.ts";
 import { difference } from "../../nbd/client/agreement.ts";
 import { type Established, establish } from "../../nbd/client/establish.ts";
 import { ClientTransmission } from "../../nbd/client/transmission.ts";
+import { hasEnded, readStat } from "../../os/process-stat.ts";
 import type { DriverInfo, IncarnationEvents } from "../../shadow/ports.ts";
 import type { Arenas } from "../shared-arenas.ts";
 import { NbdLink } from "./nbd-link.ts";
@@ -18,6 +20,10 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 const MORE_TIMEOUT_MS = 500;
 /** One that goes into the background ends right after it has begun to listen: so long is it watched, the first time. */
 const BACKGROUND_MS = 50;
+/** A process that ends closes its connections first. So long is its end waited for, which says more than that it hung up. */
+const LAST_BREATH_MS = 50;
+/** A server elsewhere may be busy with others, and a network is between. */
+const REMOTE_PATIENCE = 10;
 
 export interface NbdOrder {
   readonly epoch: number;
@@ -39,19 +45,21 @@ export interface NbdOwner {
   serve(events: NbdServerEvents): NbdServerRun;
   opened(): void;
   /** It is gone: the last that is heard of it. */
-  exited(epoch: number, how: string): void;
+  exited(epoch: number, kind: FaultKind, how: string): void;
 }
 
 /**
  * One incarnation of a foreign server.
  *
  *   connecting ──handshakes──▶ open ──close──▶ closing ──goodbyes──┐
- *        │ refused, kill         │ lost, kill     │ kill           ▼
- *        └──────────▶ ending ◀───┴────────────────┘            the server closes ──▶ gone
+ *        │                       │ │              │                ▼
+ *        │ refused, kill    kill │ └lost▶ faulty  │ kill       the server closes ──▶ gone
+ *        │                       │          │kill │
+ *        └──────────▶ ending ◀───┴──────────┴─────┘
  *                       │ the server is killed, if ours; or has answered what it has, or is left alone for a while
  *                       └───────────────────────────────────────────────────────────▶ gone
  */
-type State = "connecting" | "open" | "closing" | "ending" | "gone";
+type State = "connecting" | "open" | "faulty" | "closing" | "ending" | "gone";
 
 export class NbdIncarnation {
   readonly #order: NbdOrder;
@@ -66,6 +74,8 @@ export class NbdIncarnation {
   readonly #connections = new Set<ClientTransmission<Part>>();
   /** Unless all are answered, something that the server was sent may land late. */
   #lastWriters: LastWriters = "answered";
+  /** Our server has hung up: whether it ends is to be seen. */
+  #lastBreath: NodeJS.Timeout | undefined;
   /** What comes to pass when the last connection is over. */
   #whenAllOver: (() => void) | undefined;
 
@@ -73,10 +83,11 @@ export class NbdIncarnation {
     this.#order = order;
     this.#owner = owner;
     this.#server = owner.serve({
-      ended: () => {
+      ended: (kind, how) => {
         this.#serverEnded = true;
+        this.#fault(kind, `the NBD server has ended: ${how}`);
       },
-      gone: (how) => this.#gone(how),
+      gone: (kind, how) => this.#gone(kind, how),
     });
     this.#open().catch((error: unknown) => {
       if (this.#attempts.signal.aborted) return;
@@ -101,6 +112,7 @@ export class NbdIncarnation {
   kill(): void {
     if (this.#state === "ending" || this.#state === "gone") return;
     this.#state = "ending";
+    clearTimeout(this.#lastBreath);
     this.#attempts.abort();
     this.#link?.end();
     const { ours, patienceMs } = this.#server;
@@ -128,7 +140,8 @@ export class NbdIncarnation {
     }
     const { blockSize } = info.geometry;
     const features = featuresOf(first.agreement, blockSize);
-    const link = new NbdLink({ epoch, blockSize, features, memory, events: this.#owner.events });
+    const patience = this.#server.ours ? 1 : REMOTE_PATIENCE;
+    const link = new NbdLink({ epoch, blockSize, features, patience, memory, events: this.#owner.events });
     this.#link = link;
     const connections = [this.#transmit(first, link)];
     const [others] = await Promise.all([
@@ -183,7 +196,8 @@ export class NbdIncarnation {
         this.#connections.delete(connection);
         if (unsettled.some(({ operation }) => isWriter(operation)) && this.#lastWriters !== "cutOff")
           this.#lastWriters = error.code === "bad-server" ? "cutOff" : "left";
-        this.#lost(connection.endedByServer ? "the NBD server closed its connection" : error.message);
+        const what = connection.endedByServer ? "the NBD server closed its connection" : error.message;
+        this.#lost(error.code === "bad-server" ? "protocol" : "disconnected", what);
       },
     });
     this.#connections.add(connection);
@@ -191,10 +205,30 @@ export class NbdIncarnation {
     return connection;
   }
 
-  #lost(what: string): void {
-    if (this.#state === "connecting") this.#openFailed(what);
-    else if (this.#state === "open") this.#owner.events.fault(this.#order.epoch, what);
+  #lost(kind: FaultKind, what: string): void {
+    if (this.#state === "connecting") {
+      this.#openFailed(what);
+    } else if (this.#state === "open") {
+      this.#link?.end();
+      if (kind === "protocol" || !this.#server.ours) this.#fault(kind, what);
+      else this.#lastBreath ??= setTimeout(() => this.#hungUp(what), LAST_BREATH_MS);
+    }
     this.#tellAllOver();
+  }
+
+  #hungUp(what: string): void {
+    const { pid } = this.#server;
+    const stat = pid === undefined ? undefined : readStat(pid);
+    // One that has ended, and is not reaped yet since the front was busy, is about to be.
+    if (stat !== undefined && !hasEnded(stat)) this.#fault("disconnected", what);
+  }
+
+  #fault(kind: FaultKind, what: string): void {
+    if (this.#state !== "open") return;
+    this.#state = "faulty";
+    clearTimeout(this.#lastBreath);
+    this.#link?.end();
+    this.#owner.events.fault(this.#order.epoch, kind, what);
   }
 
   #openFailed(message: string): void {
@@ -232,7 +266,7 @@ export class NbdIncarnation {
     over?.();
   }
 
-  #gone(how: string): void {
+  #gone(kind: FaultKind, how: string): void {
     const { epoch, output } = this.#order;
     if (this.#state === "connecting") {
       const what = `it ended before it served (${how}), one that stays in the foreground was wanted`;
@@ -242,10 +276,11 @@ export class NbdIncarnation {
     }
     this.#state = "gone";
     this.#attempts.abort();
+    clearTimeout(this.#lastBreath);
     this.#link?.end();
     this.#whenAllOver = undefined;
     this.#cut();
-    this.#owner.exited(epoch, how);
+    this.#owner.exited(epoch, kind, how);
   }
 }
 

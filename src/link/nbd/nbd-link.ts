@@ -28,6 +28,8 @@ export interface NbdLinkOptions {
   readonly epoch: number;
   readonly blockSize: number;
   readonly features: ServerFeatures;
+  /** See {@link Link.patience}. */
+  readonly patience: number;
   readonly memory: Arenas;
   readonly events: IncarnationEvents;
 }
@@ -40,6 +42,7 @@ export class NbdLink implements Link {
   readonly epoch: number;
   readonly depth = DEPTH;
   readonly maxEffect: number;
+  readonly patience: number;
   readonly #options: NbdLinkOptions;
   readonly #writes: Views;
   readonly #reads: Views;
@@ -57,6 +60,7 @@ export class NbdLink implements Link {
   constructor(options: NbdLinkOptions) {
     this.epoch = options.epoch;
     this.maxEffect = options.features.maxEffect;
+    this.patience = options.patience;
     this.#options = options;
     this.#writes = new Views(options.memory.writes.memory);
     this.#reads = new Views(options.memory.reads.memory);
@@ -108,7 +112,7 @@ export class NbdLink implements Link {
     if (error === ERRNO.ESHUTDOWN) {
       // It would refuse all the others, too. What it leaves undone is for the next incarnation.
       this.end();
-      this.#options.events.fault(this.epoch, "the NBD server is shutting down");
+      this.#options.events.fault(this.epoch, "disconnected", "the NBD server is shutting down");
       return;
     }
     this.#outstanding--;

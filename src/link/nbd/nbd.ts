@@ -2,18 +2,19 @@ import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { IncarnationEvents, Incarnations } from "../../shadow/ports.ts";
+import { readUsage, readVitals } from "../../os/process-stat.ts";
+import type { DriverRef, IncarnationEvents, Incarnations, Usage, Vitals } from "../../shadow/ports.ts";
 import { oneLine } from "../opening.ts";
 import type { Arenas } from "../shared-arenas.ts";
 import { Guardian } from "./guardian.ts";
 import { NbdIncarnation, type NbdOrder } from "./incarnation.ts";
 import { RemoteServer } from "./remote-server.ts";
 import type { NbdServerEvents, NbdServerRun } from "./server-run.ts";
-import type { CommandSource, RemoteSource } from "./source.ts";
+import type { NbdSource } from "./source.ts";
 import { SpawnedServer } from "./spawned-server.ts";
 
 export interface NbdIncarnationsOptions {
-  readonly source: RemoteSource | CommandSource;
+  readonly sourceOf: (driver: DriverRef) => NbdSource;
   readonly wantsWrites: boolean;
   readonly memory: Arenas;
   readonly events: IncarnationEvents;
@@ -21,38 +22,43 @@ export interface NbdIncarnationsOptions {
   readonly output: (line: string) => void;
 }
 
-/** Makes an NBD server the driver: one that we start, kill and start again, or one that is there anyway. */
+/**
+ * Makes NBD servers the drivers: those that we start, kill and start again, and those that are there anyway. They give no
+ * sign of life but their replies.
+ */
 export class NbdIncarnations implements Incarnations {
   readonly #options: NbdIncarnationsOptions;
   readonly #living = new Map<number, NbdIncarnation>();
   readonly #mark = randomUUID();
   #sockets: string | undefined;
   #guardian: Guardian | undefined;
-  #everOpened = false;
+  /** Drivers that have opened at least once. */
+  readonly #proven = new Set<DriverRef>();
 
   constructor(options: NbdIncarnationsOptions) {
     this.#options = options;
   }
 
-  start(epoch: number): void {
-    const { source, events } = this.#options;
+  start(epoch: number, driver: DriverRef): void {
+    const { sourceOf, events } = this.#options;
+    const source = sourceOf(driver);
     try {
-      const incarnation = new NbdIncarnation(this.#order(epoch), {
+      const incarnation = new NbdIncarnation(this.#order(epoch, source, this.#proven.has(driver)), {
         events,
         serve: (serverEvents) => this.#serve(epoch, source, serverEvents),
         opened: () => {
-          this.#everOpened = true;
+          this.#proven.add(driver);
         },
-        exited: (gone, how) => {
+        exited: (gone, kind, how) => {
           this.#living.delete(gone);
-          events.exited(gone, how);
+          events.exited(gone, kind, how);
         },
       });
       this.#living.set(epoch, incarnation);
     } catch (error) {
       setImmediate(() => {
         events.openFailed(epoch, `Cannot start the NBD server: ${oneLine(error)}, a process was wanted`);
-        events.exited(epoch, "not started");
+        events.exited(epoch, "open-failed", "not started");
       });
     }
   }
@@ -65,7 +71,28 @@ export class NbdIncarnations implements Incarnations {
     this.#living.get(epoch)?.kill();
   }
 
-  /** The server's process, where it is ours. */
+  /** What there is to load, a server loads when it is started, and its store along with it. */
+  prepare(_driver: DriverRef, done: (failure: string | undefined) => void): void {
+    setImmediate(done, undefined);
+  }
+
+  ping(): void {}
+
+  beat(): undefined {}
+
+  vitals(epoch: number): Vitals | undefined {
+    const pid = this.pid(epoch);
+    // Which of its threads does the work is its own affair.
+    return pid === undefined ? undefined : readVitals(pid, { whole: true });
+  }
+
+  usage(epoch: number): Usage | undefined {
+    const pid = this.pid(epoch);
+    const usage = pid === undefined ? undefined : readUsage(pid);
+    return usage && { ...usage, lagMs: undefined };
+  }
+
+  /** The server's process, where it is ours and runs. */
   pid(epoch: number): number | undefined {
     return this.#living.get(epoch)?.pid;
   }
@@ -76,21 +103,22 @@ export class NbdIncarnations implements Incarnations {
     if (this.#sockets !== undefined) rmSync(this.#sockets, { recursive: true, force: true });
   }
 
-  #order(epoch: number): NbdOrder {
-    const { source, wantsWrites, memory, output } = this.#options;
+  /** `isProven`: it has served before. */
+  #order(epoch: number, source: NbdSource, isProven: boolean): NbdOrder {
+    const { wantsWrites, memory, output } = this.#options;
     return {
       epoch,
       connections: source.connections,
       wantsWrites,
       // A mistyped address should be told at once; a server that has been there will be back.
-      waits: source.type === "command" || this.#everOpened,
-      onProbation: source.type === "command" && !this.#everOpened,
+      waits: source.type === "command" || isProven,
+      onProbation: source.type === "command" && !isProven,
       memory,
       output,
     };
   }
 
-  #serve(epoch: number, source: RemoteSource | CommandSource, events: NbdServerEvents): NbdServerRun {
+  #serve(epoch: number, source: NbdSource, events: NbdServerEvents): NbdServerRun {
     if (source.type === "server") return new RemoteServer(source, events);
     this.#sockets ??= mkdtempSync(join(tmpdir(), "skink-servers-"));
     if (this.#guardian?.watches !== true) this.#guardian = new Guardian(this.#mark, this.#sockets);

@@ -25,13 +25,17 @@ export class RemoteServer implements NbdServerRun {
   }
 
   close(): void {
-    setImmediate(() => this.#events.gone("disconnected"));
+    setImmediate(() => this.#gone("disconnected"));
   }
 
   kill(lastWriters: LastWriters): void {
     const unansweredMs = this.#settleMs ?? (lastWriters === "cutOff" ? CUT_OFF_SETTLE_MS : 0);
     const waitMs = lastWriters === "answered" ? 0 : unansweredMs;
-    if (waitMs === 0) setImmediate(() => this.#events.gone("disconnected"));
-    else setTimeout(() => this.#events.gone(`disconnected, and left alone for ${waitMs} ms`), waitMs);
+    if (waitMs === 0) setImmediate(() => this.#gone("disconnected"));
+    else setTimeout(() => this.#gone(`disconnected, and left alone for ${waitMs} ms`), waitMs);
+  }
+
+  #gone(how: string): void {
+    this.#events.gone("disconnected", how);
   }
 }

@@ -1,3 +1,4 @@
+import type { FaultKind } from "../../block/fault.ts";
 import type { Target } from "../../nbd/uri.ts";
 
 /**
@@ -13,7 +14,7 @@ export interface NbdServerRun {
   readonly ours: boolean;
   /** How long one that isn't ours may take to answer what it has; without a limit if left out. */
   readonly patienceMs: number | undefined;
-  /** Its process, where it is ours. */
+  /** Its process, where it is ours, until it has ended. */
   readonly pid: number | undefined;
   /** Its connections have been closed in order, and everything is durable: it may go. Ends in `gone`. */
   close(): void;
@@ -24,8 +25,8 @@ export interface NbdServerRun {
 }
 
 export interface NbdServerEvents {
-  /** Its process has ended, if it is ours. `gone` follows when all that it has started has, too. */
-  ended(): void;
+  /** Its process has ended, if it is ours. `gone` follows when all that it has started has, too. `how`: one line. */
+  ended(kind: FaultKind, how: string): void;
   /** Asked to or not, it is gone: nothing that it had in hand reaches the store any more. */
-  gone(how: string): void;
+  gone(kind: FaultKind, how: string): void;
 }

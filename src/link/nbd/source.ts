@@ -7,6 +7,9 @@ export const MAX_CONNECTIONS = 16;
 /** What a command names its socket by. */
 export const SOCKET_PLACE = "{socket}";
 
+/** Which server: what incarnations of a device talk to. */
+export type NbdSource = RemoteSource | CommandSource;
+
 /** A server that somebody else runs. */
 export interface RemoteSource {
   readonly type: "server";

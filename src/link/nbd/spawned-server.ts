@@ -2,7 +2,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import type { FaultKind } from "../../block/fault.ts";
 import type { Target } from "../../nbd/uri.ts";
+import { oomKills } from "../../os/process-stat.ts";
+import { nameEnding } from "../ending.ts";
 import { DriverOutput } from "../output.ts";
 import { familyMark, killFamily, MARK } from "../process-family.ts";
 import type { NbdServerEvents, NbdServerRun } from "./server-run.ts";
@@ -42,6 +45,7 @@ export class SpawnedServer implements NbdServerRun {
   readonly #child: ChildProcess;
   readonly #socketFolder: string;
   readonly #closed = Promise.withResolvers<void>();
+  readonly #oomKillsBefore = oomKills();
   #lastLine = "";
   #hasExited = false;
   /** It was told to end. */
@@ -66,15 +70,17 @@ export class SpawnedServer implements NbdServerRun {
     });
     this.#readOutput();
     this.#child.once("error", (error) => {
-      if (this.#child.pid === undefined) this.#gone(`it could not be started: ${error.message}`);
+      if (this.#child.pid === undefined) this.#gone("open-failed", `it could not be started: ${error.message}`);
     });
-    this.#child.once("exit", (code, signal) =>
-      this.#exited(signal === null ? `exit code ${code}` : `killed by ${signal}`),
-    );
+    this.#child.once("exit", (code, signal) => {
+      const oomKilled = !this.#asked && oomKills() > this.#oomKillsBefore;
+      const { kind, how } = nameEnding({ code, signal, lastWords: undefined, saidHeapFull: false, oomKilled });
+      this.#exited(kind, how);
+    });
   }
 
   get pid(): number | undefined {
-    return this.#child.pid;
+    return this.#hasExited ? undefined : this.#child.pid;
   }
 
   close(): void {
@@ -118,23 +124,23 @@ export class SpawnedServer implements NbdServerRun {
   }
 
   /** The process is reaped; whatever it has started has to go with it, since it may still write to the store. */
-  async #exited(status: string): Promise<void> {
+  async #exited(kind: FaultKind, status: string): Promise<void> {
     this.#hasExited = true;
     clearTimeout(this.#grace);
     const byItself = !this.#asked;
-    this.#events.ended();
+    this.#events.ended(kind, status);
     const hadFamily = await killFamily(this.#child.pid as number, this.#order.mark);
     // Its last words may still be in the pipes, which nobody holds open any more.
     await Promise.race([this.#closed.promise, delay(LAST_WORDS_MS)]);
     const went = byItself && hadFamily ? `${status}, what it left in the background was killed` : status;
-    this.#gone(this.#lastLine === "" ? went : `${went}, its last words: ${this.#lastLine}`);
+    this.#gone(kind, this.#lastLine === "" ? went : `${went}, its last words: ${this.#lastLine}`);
   }
 
-  #gone(how: string): void {
+  #gone(kind: FaultKind, how: string): void {
     this.#child.stdout?.destroy();
     this.#child.stderr?.destroy();
     rmSync(this.#socketFolder, { recursive: true, force: true });
-    this.#events.gone(how);
+    this.#events.gone(kind, how);
   }
 }
 

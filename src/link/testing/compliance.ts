@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { ERRNO } from "../../block/errors.ts";
 import { decodeExtents } from "../../block/extents.ts";
 import type { Payload } from "../../block/memory.ts";
@@ -40,6 +41,15 @@ const MEMORY = `
     },
   });
 `;
+
+/** What there is to be known of a driver's life: signs that it gives itself, and a process that the machine tells of. */
+const LIFE: Readonly<Record<LinkKind, { readonly beats: boolean; readonly process: boolean }>> = {
+  process: { beats: true, process: true },
+  // Where it hangs, so does the front.
+  inline: { beats: false, process: false },
+  // A server is asked nothing but what clients ask.
+  nbd: { beats: false, process: true },
+};
 
 /** What every link does alike, whatever is behind it: the same events, in the same order, for the same calls. */
 export function linkCompliance(kind: LinkKind): void {
@@ -140,7 +150,9 @@ export function linkCompliance(kind: LinkKind): void {
     link.submit(2, "flush", 0, 0, 0, 0);
     link.kick();
     stage.incarnations.close(1);
-    assert.match((await stage.recorder.seen("exited", 1)).how, /^exit code 0/);
+    const { fault, how } = await stage.recorder.seen("exited", 1);
+    assert.match(how, /^exit code 0/);
+    assert.equal(fault, "exit");
     assert.deepEqual(stage.recorder.story(), ["opened 1", "completed 1 1", "completed 1 2", "exited 1"]);
     assert.equal((await stage.read(await stage.open(2), 0, 512))[0], 0xcc);
   });
@@ -151,9 +163,59 @@ export function linkCompliance(kind: LinkKind): void {
     link.kick();
     stage.incarnations.kill(1);
     stage.incarnations.kill(1);
-    assert.match((await stage.recorder.seen("exited", 1)).how, /^killed by SIGKILL/);
+    const { fault, how } = await stage.recorder.seen("exited", 1);
+    assert.match(how, /^killed by SIGKILL/);
+    assert.equal(fault, "killed");
     assert.deepEqual(stage.recorder.story(), ["opened 1", "exited 1"]);
   });
+
+  claim(
+    LIFE[kind].beats
+      ? "a ping is answered by another beat, and so is work"
+      : "a ping does nothing, for there is no beat",
+    SLOW,
+    async (stage) => {
+      assert.equal(stage.incarnations.beat(1), undefined);
+      stage.incarnations.ping(1);
+      const link = await stage.open(1);
+      if (!LIFE[kind].beats) {
+        stage.incarnations.ping(1);
+        assert.equal(stage.incarnations.beat(1), undefined);
+        return;
+      }
+      for (const ask of [() => stage.incarnations.ping(1), () => void stage.read(link, 0, 512)]) {
+        const before = stage.incarnations.beat(1);
+        ask();
+        while (stage.incarnations.beat(1) === before) await nextTurn();
+      }
+    },
+  );
+
+  claim(
+    LIFE[kind].process
+      ? "the machine tells whether the driver's process is suspended, and what it takes"
+      : "of a driver that has no process of its own nothing is known",
+    SLOW,
+    async (stage) => {
+      const { incarnations } = stage;
+      assert.deepEqual([incarnations.vitals(1), incarnations.usage(1)], [undefined, undefined]);
+      await stage.open(1);
+      const pid = incarnations.pid(1);
+      if (!LIFE[kind].process) {
+        assert.deepEqual([pid, incarnations.vitals(1), incarnations.usage(1)], [undefined, undefined, undefined]);
+        return;
+      }
+      assert(pid !== undefined);
+      assert.equal(incarnations.vitals(1)?.suspended, false);
+      const usage = incarnations.usage(1);
+      assert(usage !== undefined && usage.residentBytes > 1 << 20 && usage.openFiles > 3);
+      process.kill(pid, "SIGSTOP");
+      while (incarnations.vitals(1)?.suspended !== true) await nextTurn();
+      incarnations.kill(1);
+      assert.equal((await stage.recorder.seen("exited", 1)).fault, "killed");
+      assert.deepEqual([incarnations.vitals(1), incarnations.usage(1)], [undefined, undefined]);
+    },
+  );
 
   claim(
     "an open that never settles can be killed",

@@ -27,7 +27,7 @@ export function linkDriver(make: MakeIncarnations): Driver {
       const memory = createHeapArenas({ writeBytes: 0, readBytes: 0 });
       const recorder = new Recorder();
       const incarnations = make(options, { memory, events: recorder });
-      incarnations.start(epoch);
+      incarnations.start(epoch, { kind: "driver" });
       const failed = recorder.seen("openFailed", epoch).then(({ message }) => Promise.reject(new Error(message)));
       const { info, link } = await Promise.race([recorder.seen("opened", epoch), failed]);
       const submitter = new Submitter(link, memory, recorder);

@@ -1,3 +1,4 @@
+import type { FaultKind } from "../../block/fault.ts";
 import type { DriverInfo, IncarnationEvents, Link } from "../../shadow/ports.ts";
 
 export type Recorded =
@@ -10,9 +11,9 @@ export type Recorded =
       readonly errno: number;
       readonly count: number;
     }
-  | { readonly kind: "fault"; readonly epoch: number; readonly what: string }
+  | { readonly kind: "fault"; readonly epoch: number; readonly fault: FaultKind; readonly what: string }
   | { readonly kind: "settled"; readonly epoch: number }
-  | { readonly kind: "exited"; readonly epoch: number; readonly how: string };
+  | { readonly kind: "exited"; readonly epoch: number; readonly fault: FaultKind; readonly how: string };
 
 type OfKind<Kind extends Recorded["kind"]> = Extract<Recorded, { readonly kind: Kind }>;
 
@@ -33,16 +34,16 @@ export class Recorder implements IncarnationEvents {
     this.#record({ kind: "completed", epoch, tag, errno, count });
   }
 
-  fault(epoch: number, what: string): void {
-    this.#record({ kind: "fault", epoch, what });
+  fault(epoch: number, fault: FaultKind, what: string): void {
+    this.#record({ kind: "fault", epoch, fault, what });
   }
 
   settled(epoch: number): void {
     this.#record({ kind: "settled", epoch });
   }
 
-  exited(epoch: number, how: string): void {
-    this.#record({ kind: "exited", epoch, how });
+  exited(epoch: number, fault: FaultKind, how: string): void {
+    this.#record({ kind: "exited", epoch, fault, how });
   }
 
   /** The first event of that kind and epoch, come or to come. */

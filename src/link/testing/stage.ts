@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Payload } from "../../block/memory.ts";
-import type { Incarnations, Link } from "../../shadow/ports.ts";
+import type { DriverRef, Incarnations, Link } from "../../shadow/ports.ts";
 import { InlineIncarnations } from "../inline.ts";
 import { NbdIncarnations } from "../nbd/nbd.ts";
 import type { DriverSource } from "../opening.ts";
@@ -21,27 +21,37 @@ export class Stage {
   readonly folder: string;
   readonly path: string;
   readonly recorder = new Recorder();
+  /** Lines that drivers printed. */
   readonly output: string[] = [];
   readonly memory: Arenas;
+  /** The one driver that there is. */
+  readonly driver: DriverRef = { kind: "staged" };
   readonly incarnations: Incarnations & { pid(epoch: number): number | undefined; dispose(): void };
   readonly #started = new Set<number>();
   readonly #closeMemory: () => void;
+  #awaited: { readonly pattern: RegExp; readonly resolve: (match: RegExpExecArray) => void }[] = [];
   #tag = TAG_LIMIT - 5;
 
-  /** `text`: the module's source; `file`: its name. */
-  constructor(kind: LinkKind, text: string, options: Record<string, string> = {}, file = "driver.ts") {
+  /** `text`: the module's source; `file`: its name. `standby`: with a spare host, where the link has such a thing. */
+  constructor(
+    kind: LinkKind,
+    text: string,
+    options: Record<string, string> = {},
+    file = "driver.ts",
+    { standby }: { readonly standby: boolean } = { standby: false },
+  ) {
     this.folder = mkdtempSync(join(tmpdir(), "skink-link-"));
     this.path = join(this.folder, file);
     writeFileSync(this.path, text);
     const driver: DriverSource = { module: pathToFileURL(this.path).href, options };
-    const output = (line: string) => this.output.push(line);
+    const output = (line: string) => this.#print(line);
     const limits = { writeBytes: 0, readBytes: 0 };
     const events = this.recorder;
     if (kind === "process") {
       const memory = createSharedArenas(limits);
       this.memory = memory;
       this.#closeMemory = () => memory.close();
-      this.incarnations = new ProcessIncarnations({ driver, memory, events, output });
+      this.incarnations = new ProcessIncarnations({ sourceOf: () => driver, memory, events, output, standby });
     } else if (kind === "nbd") {
       this.memory = createHeapArenas(limits);
       this.#closeMemory = () => {};
@@ -52,17 +62,23 @@ export class Stage {
         name: "",
         connections: 2,
       } as const;
-      this.incarnations = new NbdIncarnations({ source, wantsWrites: true, memory: this.memory, events, output });
+      this.incarnations = new NbdIncarnations({
+        sourceOf: () => source,
+        wantsWrites: true,
+        memory: this.memory,
+        events,
+        output,
+      });
     } else {
       this.memory = createHeapArenas(limits);
       this.#closeMemory = () => {};
-      this.incarnations = new InlineIncarnations({ driver, memory: this.memory, events, output });
+      this.incarnations = new InlineIncarnations({ sourceOf: () => driver, memory: this.memory, events, output });
     }
   }
 
   start(epoch: number): void {
     this.#started.add(epoch);
-    this.incarnations.start(epoch);
+    this.incarnations.start(epoch, this.driver);
   }
 
   /** Starts an incarnation and waits until it has opened. */
@@ -71,6 +87,13 @@ export class Stage {
     const failed = this.recorder.seen("openFailed", epoch).then(({ message }) => Promise.reject(new Error(message)));
     const { link } = await Promise.race([this.recorder.seen("opened", epoch), failed]);
     return link;
+  }
+
+  /** The next line that matches. */
+  printed(pattern: RegExp): Promise<RegExpExecArray> {
+    return new Promise((resolve) => {
+      this.#awaited.push({ pattern, resolve });
+    });
   }
 
   async write(link: Link, offset: number, data: Uint8Array): Promise<{ errno: number; count: number }> {
@@ -102,6 +125,15 @@ export class Stage {
     this.incarnations.dispose();
     this.#closeMemory();
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  #print(line: string): void {
+    this.output.push(line);
+    this.#awaited = this.#awaited.filter(({ pattern, resolve }) => {
+      const match = pattern.exec(line);
+      if (match !== null) resolve(match);
+      return match === null;
+    });
   }
 
   /** Skink itself as the foreign server. Its front has no shadow, so that it adds nothing to the driver. */

@@ -1,0 +1,49 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+
+/** Who loads modules takes CPU time, or stands in line for it, in any stretch of so long. */
+const QUIET_MS = 5;
+
+/**
+ * Whether a front has a spare driver host that waits to be wanted, and is not loading any more: a child beside the driver
+ * that has done nothing but sleep for a few milliseconds. It takes as long. See proc(5): task/TID/children of the front,
+ * task/TID/stat and task/TID/schedstat of the child.
+ */
+export async function hasReadySpare(frontPid: number, driverPid: number): Promise<boolean> {
+  const before = spareOf(frontPid, driverPid);
+  if (before?.sleeps !== true) return false;
+  await delay(QUIET_MS);
+  const after = spareOf(frontPid, driverPid);
+  return after?.sleeps === true && after.pid === before.pid && after.ranNs === before.ranNs;
+}
+
+interface Process {
+  readonly pid: number;
+  /** All its threads do. */
+  readonly sleeps: boolean;
+  /** CPU time of all threads. */
+  readonly ranNs: number;
+}
+
+function spareOf(frontPid: number, driverPid: number): Process | undefined {
+  const children = readFileSync(`/proc/${frontPid}/task/${frontPid}/children`, "utf8").trim().split(" ");
+  const pid = children.map(Number).find((child) => child > 0 && child !== driverPid);
+  if (pid === undefined) return undefined;
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`).map((thread) => readThread(`/proc/${pid}/task/${thread}`));
+    return {
+      pid,
+      sleeps: threads.every(({ state }) => state === "S"),
+      ranNs: threads.reduce((sum, { ranNs }) => sum + ranNs, 0),
+    };
+  } catch {
+    return undefined; // It, or a thread of it, has ended since it was listed.
+  }
+}
+
+function readThread(folder: string): { readonly state: string; readonly ranNs: number } {
+  const stat = readFileSync(`${folder}/stat`, "utf8");
+  const [ranNs] = readFileSync(`${folder}/schedstat`, "utf8").split(" ");
+  // The second field is the program's name in brackets, and may hold anything.
+  return { state: stat.charAt(stat.lastIndexOf(")") + 2), ranNs: Number(ranNs) };
+}

@@ -1,0 +1,57 @@
+import { SkinkError } from "../block/errors.ts";
+import { DEFAULT_POLICY, type Policy } from "../supervisor/policy.ts";
+import type { LinkKind } from "./served-device.ts";
+import type { DeviceSpec } from "./spec.ts";
+
+/** Of a device's configuration, what has to go together. */
+interface Settings {
+  readonly spec: DeviceSpec;
+  readonly link?: LinkKind;
+  readonly standby?: boolean;
+  readonly fallback?: DeviceSpec;
+  readonly policy?: Partial<Policy>;
+}
+
+type Figure = { [Key in keyof Policy]: Policy[Key] extends number ? Key : never }[keyof Policy];
+
+export interface Contradiction {
+  /** What it is about, from the device on: ["policy", "poison"]. */
+  readonly key: readonly string[];
+  /** "it is …, … was wanted" */
+  readonly what: string;
+}
+
+/** What is right by itself and makes no sense together. */
+export function contradictions(settings: Settings): Contradiction[] {
+  const { spec, link, standby, fallback } = settings;
+  const found: Contradiction[] = [];
+  const add = (key: readonly string[], what: string): void => void found.push({ key, what });
+  const isServer = spec.source.type !== "module";
+  if (isServer && link !== undefined) {
+    add(["link"], `it is ${link} beside ${spec.kind}, an NBD server, no link was wanted`);
+  }
+  if (standby && isServer) {
+    add(["standby"], `it is beside ${spec.kind}, an NBD server, a driver in a host of its own was wanted`);
+  }
+  if (standby && link === "inline") add(["standby"], "it is beside link inline, link process was wanted");
+
+  const policy = { ...DEFAULT_POLICY, ...settings.policy };
+  if (policy.poison === "fallback" && fallback === undefined) {
+    add(["policy", "poison"], "it is fallback and the device has none, a fallback or error was wanted");
+  }
+  const atLeast = (key: Figure, floor: Figure): void => {
+    const wanted = `at least ${floor}, which is ${policy[floor]}, was wanted`;
+    if (policy[key] < policy[floor]) add(["policy", key], `it is ${policy[key]}, ${wanted}`);
+  };
+  atLeast("deadlineCeilingMs", "deadlockFloorMs");
+  atLeast("deadlineCeilingMs", "stuckFloorMs");
+  atLeast("maxRestartDelayMs", "restartDelayMs");
+  return found;
+}
+
+/** Throws `bad-device` with the first contradiction. `name`: of the device. */
+export function checkContradictions(name: string, settings: Settings): void {
+  const [first] = contradictions(settings);
+  if (first === undefined) return;
+  throw new SkinkError("bad-device", `Cannot serve ${name}: ${first.key.join(".")}: ${first.what}`);
+}

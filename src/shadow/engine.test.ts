@@ -1,0 +1,168 @@
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import { ERRNO } from "../block/errors.ts";
+import { Bench, SECTOR } from "./testing.ts";
+
+const QUIET_MS = 20;
+
+/** It dies with what it has in hand, the next one opens, and its quiet is over. */
+function die(bench: Bench): void {
+  bench.restart({ blame: "requests" });
+  bench.clock.advance(QUIET_MS);
+  bench.device.kick();
+}
+
+/** The driver shows that it can do anything, so that the suspect is tried. */
+function passControl(bench: Bench): void {
+  assert.equal(bench.link.pending.length, 1);
+  bench.link.complete("read");
+}
+
+test("no flush is submitted while a suspect has the driver to itself", () => {
+  const bench = new Bench();
+  bench.send("write", 5);
+  die(bench);
+  die(bench);
+  passControl(bench);
+  const flush = bench.send("flush");
+  assert.deepEqual(bench.link.summary, [`write ${5 * SECTOR}`]);
+  bench.link.complete("write");
+  bench.link.complete("flush");
+  assert.equal(bench.replies.get(flush), 0);
+});
+
+test("a suspect that is answered ENOTSUP, a fast zero, has been tried, and others go on", () => {
+  const bench = new Bench();
+  const zero = bench.send("zero", 5, 1, { fast: true });
+  die(bench);
+  die(bench);
+  passControl(bench);
+  const read = bench.send("read", 7);
+  assert.deepEqual(bench.link.summary, [`zero ${5 * SECTOR}`]);
+  bench.link.complete("zero", 5 * SECTOR, ERRNO.ENOTSUP);
+  bench.link.complete("read", 7 * SECTOR);
+  assert.equal(bench.replies.get(zero), ERRNO.ENOTSUP);
+  assert.equal(bench.replies.get(read), 0);
+});
+
+test("FUA writes that wait for a flush that kills get EIO with it", () => {
+  const bench = new Bench();
+  const write = bench.send("write", 1, 1, { fua: true });
+  let deaths = 0;
+  for (; !bench.replies.has(write); deaths++) {
+    assert(deaths < 5, "too many deaths");
+    bench.link.complete("write");
+    assert.deepEqual(bench.link.summary, ["flush"]);
+    die(bench);
+  }
+  assert.equal(bench.replies.get(write), ERRNO.EIO);
+  assert.equal(bench.device.unanswered, 0);
+});
+
+test("a block that the store is known by is not read any more when two have died of that", () => {
+  const bench = new Bench();
+  bench.done("write", 3);
+  bench.done("flush");
+  for (let deaths = 0; deaths < 2; deaths++) {
+    bench.restart({ blame: "requests" });
+    assert.deepEqual(bench.link.summary, [`read ${3 * SECTOR}`]);
+  }
+  bench.restart({ blame: "requests" });
+  assert.deepEqual(bench.link.summary, []);
+});
+
+test("a block that the store is known by is not read where a request for it was with one that died", () => {
+  const bench = new Bench();
+  bench.done("write", 3);
+  bench.done("write", 5);
+  bench.done("flush");
+  bench.send("read", 3);
+  bench.restart({ blame: "requests" });
+  assert.deepEqual(bench.link.summary, [`read ${5 * SECTOR}`]);
+});
+
+test("what a newcomer on probation says is durable does not make the store known", () => {
+  const bench = new Bench({ geometry: { fua: true } });
+  bench.device.doubt();
+  bench.done("write", 3, 1, { fua: true });
+  bench.restart();
+  assert.deepEqual(bench.link.summary, [`write ${3 * SECTOR}`], "it is replayed, and no block is looked at before");
+});
+
+test("before an upgrade, no block is learned that may be lost with the driver", () => {
+  for (const isHeld of [true, false]) {
+    const bench = new Bench();
+    if (isHeld) bench.send("write", 0);
+    else bench.done("write", 0);
+    let idle = false;
+    bench.device.quiesce(() => {
+      idle = true;
+    });
+    if (isHeld) {
+      // It completes after the last flush was submitted, so that nothing makes it durable.
+      bench.device.kick();
+      bench.link.complete("write");
+    }
+    while (bench.link.summary.includes("flush")) bench.link.complete("flush");
+    assert(idle);
+    bench.device.learn(() => {});
+    const reads = bench.link.summary.length;
+    assert.equal(bench.link.summary.includes("read 0"), bench.device.shadow.pieces === 0, `${reads} reads`);
+    assert.equal(reads, bench.device.shadow.pieces === 0 ? 16 : 15);
+    assert.equal(bench.device.shadow.pieces, isHeld ? 1 : 0);
+  }
+});
+
+test("before an upgrade, nothing is learned after a refused write that no flush has covered", () => {
+  const bench = new Bench();
+  bench.send("write", 0);
+  bench.link.complete("write", 0, ERRNO.EIO);
+  bench.device.quiesce(() => {});
+  let learned = false;
+  bench.device.learn(() => {
+    learned = true;
+  });
+  assert(learned);
+  assert.deepEqual(bench.link.summary, []);
+});
+
+test("when a newcomer is believed, a piece that is being written again stays until the next flush", () => {
+  const bench = new Bench();
+  bench.device.doubt();
+  bench.done("write", 3);
+  bench.done("flush");
+  bench.send("flush");
+  bench.link.complete("flush", undefined, ERRNO.EIO);
+  assert.deepEqual(bench.link.summary, [`write ${3 * SECTOR}`]);
+  bench.device.believe();
+  assert.equal(bench.device.shadow.bytes, SECTOR);
+  bench.link.complete("write");
+  bench.done("flush");
+  assert.equal(bench.device.shadow.bytes, 0);
+});
+
+test("an own flush that is lost with its incarnation is made up for, though no client asks for anything", () => {
+  const bench = new Bench({ limits: { flushAgeMs: 500 } });
+  bench.done("write", 3);
+  bench.clock.advance(500);
+  assert.deepEqual(bench.link.summary, ["flush"]);
+  bench.restart();
+  bench.link.complete("write");
+  bench.clock.advance(500);
+  bench.link.complete("flush");
+  assert.equal(bench.device.shadow.pieces, 0);
+});
+
+test("a writer that waits for room where nothing is written any more is refused, and need not wait for ever", () => {
+  const bench = new Bench({ limits: { pieces: 2 } });
+  bench.done("write", 3);
+  const waiting = bench.request("write", 5);
+  assert.equal(bench.device.admit(waiting), "wait");
+  let answer: unknown;
+  bench.device.whenRoom(waiting, () => {
+    answer = bench.device.admit(waiting);
+  });
+  bench.device.stopWriting("read-only: its drivers die");
+  bench.clock.advance(0);
+  assert.equal(answer, ERRNO.EPERM);
+});

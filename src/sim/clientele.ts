@@ -1,0 +1,106 @@
+import { Session } from "../nbd/server/session.ts";
+import type { Device } from "../shadow/device.ts";
+import type { VirtualClock } from "./clock.ts";
+import { describe, type Entry, type History } from "./history.ts";
+import type { Profile } from "./profile.ts";
+import { RandomProgram, Script } from "./program.ts";
+import type { SeededRandom } from "./random.ts";
+import { type ClientLine, type Draft, type Program, SimClient } from "./sim-client.ts";
+import { SimConnection } from "./sim-connection.ts";
+import type { Trace } from "./trace.ts";
+import { WatchedDevice, type Witness } from "./watched-device.ts";
+
+const SCRIPT_DEPTH = 8;
+
+export interface ClientelePorts {
+  readonly profile: Profile;
+  readonly clock: VirtualClock;
+  readonly random: SeededRandom;
+  readonly trace: Trace;
+  readonly history: History;
+  readonly device: Device;
+  readonly witness: Witness;
+  /** Off: nobody hangs up any more. */
+  faults(): boolean;
+  /** A request failed; is there a reason? */
+  checkError(entry: Entry, errno: number): void;
+}
+
+/** The clients of a world, each with its connections and the sessions at their other ends. */
+export class Clientele {
+  readonly #ports: ClientelePorts;
+  #clients: SimClient[] = [];
+  #connections = 0;
+  #requests = 0;
+
+  constructor(ports: ClientelePorts) {
+    this.#ports = ports;
+  }
+
+  /** Requests that were sent. */
+  get requests(): number {
+    return this.#requests;
+  }
+
+  /** Everybody has come to his end. */
+  get finished(): boolean {
+    return this.#clients.every((client) => client.finished);
+  }
+
+  /** What they wait for, for people. */
+  get waitsFor(): string {
+    return this.#clients.flatMap((client) => client.waitsFor.map(describe)).join(", ") || "none";
+  }
+
+  /** Those of the profile. */
+  start(): void {
+    const { profile, random, faults } = this.#ports;
+    for (const client of profile.clients) {
+      this.#add(
+        (self) =>
+          new RandomProgram(client, {
+            random: random.fork(),
+            extents: profile.driver.extents,
+            faults,
+            outstanding: () => self().waitsFor,
+          }),
+      );
+    }
+  }
+
+  /** One that does exactly this. */
+  run(script: readonly Draft[]): SimClient {
+    return this.#add(() => new Script(script, SCRIPT_DEPTH));
+  }
+
+  #add(makeProgram: (self: () => SimClient) => Program): SimClient {
+    const { clock, trace, history, profile, checkError } = this.#ports;
+    const program = makeProgram(() => client);
+    const client: SimClient = new SimClient(
+      {
+        clock,
+        trace,
+        history,
+        blockSize: profile.blockSize,
+        connect: (line, fragments) => this.#connect(line, fragments),
+        nextId: () => ++this.#requests,
+        checkError,
+      },
+      program,
+    );
+    this.#clients.push(client);
+    client.start();
+    return client;
+  }
+
+  #connect(line: ClientLine, fragments: boolean): SimConnection {
+    const { clock, random, trace, history, witness, profile } = this.#ports;
+    const connection = new SimConnection(++this.#connections, { clock, random: random.fork() }, fragments);
+    const device = new WatchedDevice(this.#ports.device, line, history, trace, witness);
+    const offered = { name: "disk", description: "", device };
+    const exports = { list: () => [offered], find: () => offered };
+    const limits = { inFlightRequests: profile.inFlightRequests };
+    connection.open(() => new Session({ transport: connection, exports, clock, limits }), line);
+    return connection;
+  }
+}

@@ -1,0 +1,126 @@
+import type { Errno } from "../block/errors.ts";
+import { blameOf } from "../block/fault.ts";
+import { isWriter } from "../block/request.ts";
+import type { DeviceEvent } from "../supervisor/event.ts";
+import { DEFAULT_POLICY } from "../supervisor/policy.ts";
+import type { VirtualClock } from "./clock.ts";
+import type { Counts } from "./counts.ts";
+import { Court } from "./court.ts";
+import { Excuses } from "./excuses.ts";
+import type { Entry, History } from "./history.ts";
+import { Lies } from "./lies.ts";
+import type { Profile } from "./profile.ts";
+import type { SeededRandom } from "./random.ts";
+import type { Sickness } from "./sickness.ts";
+import type { SimDriver } from "./sim-driver.ts";
+import { Violation, WorldsEnd } from "./violation.ts";
+import { Watchdog } from "./watchdog.ts";
+import type { Witness } from "./watched-device.ts";
+
+export interface WitnessesPorts {
+  readonly profile: Profile;
+  readonly clock: VirtualClock;
+  readonly random: SeededRandom;
+  readonly history: History;
+  /** Why the device is degraded. */
+  trouble(): string | undefined;
+  /** Off: drivers are well from here on. */
+  faults(): boolean;
+  /** The newest incarnation. */
+  driver(): SimDriver | undefined;
+}
+
+/** All who look whether sickness is found, cured, and not seen where there is none. */
+export class Witnesses implements Witness {
+  readonly lies: Lies | undefined;
+  readonly court: Court;
+  readonly watchdog: Watchdog;
+  readonly excuses: Excuses;
+  readonly #ports: WitnessesPorts;
+  #fallbacks = 0;
+  #liesCaught = 0;
+
+  constructor(ports: WitnessesPorts) {
+    const { profile, clock, random, history } = ports;
+    const { sickness, blockSize, sectors } = profile;
+    const { signs, lies } = sickness;
+    this.#ports = ports;
+    this.lies = lies === undefined ? undefined : new Lies(lies, random, history, sectors);
+    this.court = new Court(blockSize, isPoisonAlone(profile) && killsSurely(sickness));
+    this.watchdog = new Watchdog(clock, signs.beats && signs.vitals);
+    this.excuses = new Excuses({ history, court: this.court, lies: this.lies, trouble: () => ports.trouble() });
+  }
+
+  get counts(): Pick<Counts, "hangs" | "poison" | "pieces" | "unlucky" | "lies" | "fallbacks"> {
+    const { guilty, pieces, unlucky } = this.court;
+    const hangs = Object.values(this.watchdog.found).reduce((sum, count) => sum + count, 0);
+    return { hangs, poison: guilty, pieces, unlucky, lies: this.#liesCaught, fallbacks: this.#fallbacks };
+  }
+
+  // ── What goes in and out of the device ──────────────────────────────────────────────────────────────────────────
+
+  asked(entry: Entry): void {
+    this.court.asked(entry);
+    this.excuses.look();
+  }
+
+  answers(entry: Entry, errno: Errno): void {
+    this.excuses.look();
+    if (!isWriter(entry.kind)) return;
+    if (errno === 0) this.lies?.acknowledged(entry);
+    else this.lies?.failed(entry);
+  }
+
+  /** What the supervisor tells of itself. */
+  event(event: DeviceEvent): void {
+    this.excuses.event(event);
+    switch (event.type) {
+      case "live":
+        return this.watchdog.absolve();
+      case "fault":
+        return this.#fault(event);
+      case "convicted":
+        this.watchdog.absolve();
+        return this.court.convicted(event, this.#ports.history.events);
+      case "fallback":
+        this.#fallbacks++;
+        return;
+      case "held":
+        return this.court.held(event.reason);
+      case "failed":
+        // A store that lies about most of what it is known by is another one.
+        if (this.lies !== undefined && !this.#ports.faults()) throw new WorldsEnd();
+        return;
+      case "lie":
+        this.#liesCaught++;
+        if (this.lies === undefined) throw new Violation("judge", `${event.reason}, and nobody had lied`);
+    }
+  }
+
+  #fault({ epoch, fault }: Extract<DeviceEvent, { type: "fault" }>): void {
+    const driver = this.#ports.driver();
+    if (driver?.epoch !== epoch) throw new Violation("core", `a fault of epoch ${epoch}, which is not the last one`);
+    this.court.died(blameOf(fault), driver.outstanding);
+    this.watchdog.fault(driver, fault);
+  }
+}
+
+/** Whether nothing but poison kills. */
+export function isPoisonAlone({ driver, sickness }: Profile): boolean {
+  const { poison, hang, operator, newcomer, fallback } = sickness;
+  if (poison === undefined || hang > 0 || operator || newcomer !== undefined || fallback !== undefined) return false;
+  if (driver.reapMs > DEFAULT_POLICY.reapTimeoutMs / 2) return false;
+  return (
+    driver.crash === 0 &&
+    driver.crashInOpen === 0 &&
+    driver.openFails === 0 &&
+    driver.openHangs === 0 &&
+    driver.bogus === 0
+  );
+}
+
+/** Whether, when it does, it shows that nobody else was the cause. */
+function killsSurely({ poison, deaths, signs }: Sickness): boolean {
+  if (poison?.effect === "loop") return signs.beats && signs.vitals;
+  return poison?.effect === "crash" && deaths.every((kind) => blameOf(kind) === "requests");
+}

@@ -1,0 +1,131 @@
+import type { FaultKind } from "../block/fault.ts";
+import type { Device } from "../shadow/device.ts";
+import type { Clock, DriverRef } from "../shadow/ports.ts";
+import type { Policy } from "./policy.ts";
+import { Upgrade, type UpgradeObserver } from "./upgrade.ts";
+
+/** Who may serve a device. */
+export interface Drivers {
+  readonly first: DriverRef;
+  /** For the same store: another version, or a slow and simple one. */
+  readonly fallback?: DriverRef | undefined;
+}
+
+export interface SuccessionPorts {
+  readonly drivers: Drivers;
+  readonly device: Device;
+  readonly clock: Clock;
+  readonly policy: Policy;
+  /** Another driver is next, or has come to stay. */
+  changed(change: "fallback" | "rollback" | "upgraded", reason: string): void;
+}
+
+/** Which driver serves a device, and which one does next: the first, its fallback, or the newcomer of an upgrade. */
+export class Succession {
+  readonly #ports: SuccessionPorts;
+  /** The one that is meant to serve. */
+  #first: DriverRef;
+  #driver: DriverRef;
+  #upgrade: Upgrade | undefined;
+  /** Why the fallback is to take over. */
+  #fallbackReason: string | undefined;
+
+  constructor(ports: SuccessionPorts) {
+    this.#ports = ports;
+    this.#first = ports.drivers.first;
+    this.#driver = ports.drivers.first;
+  }
+
+  /** Who serves, or will next. */
+  get driver(): DriverRef {
+    return this.#driver;
+  }
+
+  get upgrade(): Upgrade | undefined {
+    return this.#upgrade;
+  }
+
+  /** Whether there is another driver to fall back to. */
+  get hasFallback(): boolean {
+    const { fallback } = this.#ports.drivers;
+    return fallback !== undefined && this.#driver !== fallback;
+  }
+
+  /** The operator wants the one that is meant to serve. */
+  reinstate(): void {
+    if (this.#upgrade === undefined) this.#driver = this.#first;
+  }
+
+  /** The fallback takes over when the incarnation is reaped. */
+  fallBack(reason: string): void {
+    this.#fallbackReason = reason;
+  }
+
+  begin(to: DriverRef, observer: UpgradeObserver): Upgrade {
+    const { clock, policy } = this.#ports;
+    this.#upgrade = new Upgrade(this.#driver, to, clock, policy, {
+      serving: (epoch, stallMs) => observer.serving(epoch, stallMs),
+      ended: (outcome) => {
+        this.#upgrade = undefined;
+        observer.ended(outcome);
+      },
+    });
+    return this.#upgrade;
+  }
+
+  /** The incarnation is lost. A newcomer has had its chance, unless it was the operator's doing. */
+  lost(kind: FaultKind, reason: string): void {
+    const upgrade = this.#upgrade;
+    const { stage } = upgrade ?? {};
+    const isNewcomer = stage === "on probation" || (stage === "handing over" && this.#driver === upgrade?.to);
+    if (isNewcomer && kind !== "operator") upgrade?.failed(reason);
+  }
+
+  /** The incarnation is reaped. Whether another driver than the one before is next. */
+  next(): boolean {
+    const upgrade = this.#upgrade;
+    const reason = this.#fallbackReason;
+    const { device, drivers } = this.#ports;
+    if (upgrade?.stage === "handing over" && this.#driver === upgrade.from) {
+      this.#driver = upgrade.to;
+      device.doubt();
+      return true;
+    }
+    if (upgrade?.stage === "rolling back" && this.#driver === upgrade.to) {
+      this.#driver = upgrade.from;
+      device.believe();
+      this.#ports.changed("rollback", upgrade.failure);
+      return true;
+    }
+    this.#fallbackReason = undefined;
+    if (reason === undefined || drivers.fallback === undefined) return false;
+    this.#driver = drivers.fallback;
+    this.#ports.changed("fallback", reason);
+    return true;
+  }
+
+  live(epoch: number): void {
+    if (this.#upgrade?.stage === "rolling back") this.#upgrade.rolledBack(epoch);
+    else this.#upgrade?.live(epoch, () => this.#passed());
+  }
+
+  /** It has answered so many submissions since it opened. */
+  completed(count: number): void {
+    if (this.#upgrade?.hasProved(count) === true) this.#passed();
+  }
+
+  /** Neither the newcomer nor the driver before it serves. */
+  failed(epoch: number): void {
+    if (this.#upgrade?.stage === "rolling back") this.#upgrade.rolledBack(epoch);
+  }
+
+  /** The newcomer has been on probation for long enough. */
+  #passed(): void {
+    const upgrade = this.#upgrade;
+    if (upgrade?.stage !== "on probation") return;
+    this.#first = upgrade.to;
+    this.#ports.device.believe();
+    this.#ports.changed("upgraded", `${upgrade.to.kind} has proved itself`);
+    upgrade.passed();
+  }
+}
