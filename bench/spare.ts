@@ -27,7 +27,7 @@ interface Process {
 
 function spareOf(frontPid: number, driverPid: number): Process | undefined {
   const children = readFileSync(`/proc/${frontPid}/task/${frontPid}/children`, "utf8").trim().split(" ");
-  const pid = children.map(Number).find((child) => child > 0 && child !== driverPid);
+  const pid = children.map(Number).find((child) => child > 0 && child !== driverPid && isHost(child));
   if (pid === undefined) return undefined;
   try {
     const threads = readdirSync(`/proc/${pid}/task`).map((thread) => readThread(`/proc/${pid}/task/${thread}`));
@@ -38,6 +38,15 @@ function spareOf(frontPid: number, driverPid: number): Process | undefined {
     };
   } catch {
     return undefined; // It, or a thread of it, has ended since it was listed.
+  }
+}
+
+/** Beside the hosts there are the holders of their memory, each a single thread that sleeps for ever. */
+function isHost(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).length > 1;
+  } catch {
+    return false;
   }
 }
 

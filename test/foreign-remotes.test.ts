@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { test } from "node:test";
 import type { NbdClient } from "../src/nbd/index.ts";
+import type { Policy } from "../src/supervisor/policy.ts";
 import { clientOf, DISK_BYTES, newDisk, plugin, WRITE } from "./foreign.ts";
 import { peer } from "./peers.ts";
 import { RemoteServer } from "./remote-server.ts";
@@ -14,6 +15,7 @@ import { until } from "./until.ts";
 const EVENT_TIMEOUT_MS = 5000;
 /** Longer than a server that is waited for with a limit is waited for. */
 const REAP_TIMEOUT_MS = 1500;
+const PATIENCE: Partial<Policy> = { reapTimeoutMs: REAP_TIMEOUT_MS };
 
 const needsNbdkit = { skip: peer("nbdkit") };
 
@@ -123,7 +125,7 @@ test("a remote server that hangs, and has nothing in hand, is not waited for", n
   inScene(async (scene) => {
     const server = new RemoteServer(scene, ["nbdkit", "-f", "file", newDisk(scene)]);
     await server.start();
-    const front = await serve(scene, `nbd+unix:///?socket=${server.socket}`);
+    const front = await serve(scene, patient(scene, server, "", {}));
     const client = await clientOf(scene, front);
     await client.write(0, new Uint8Array(4096).fill(1));
     server.signal("SIGSTOP");
@@ -164,7 +166,7 @@ test("a settle limits the wait", needsNbdkit, () =>
   inScene(async (scene) => {
     const server = new RemoteServer(scene, ["nbdkit", "-f", "file", newDisk(scene)]);
     await server.start();
-    const front = await serve(scene, `nbd+unix:///?socket=${server.socket}&settle=100ms`);
+    const front = await serve(scene, patient(scene, server, "&settle=100ms", {}));
     const client = await clientOf(scene, front);
     server.signal("SIGSTOP");
     scene.defer(() => server.signal("SIGCONT"));
@@ -183,12 +185,10 @@ test("a settle limits the wait", needsNbdkit, () =>
   }),
 );
 
-function patient(scene: Scene, { socket }: RemoteServer): string {
-  const device = { name: "disk", driver: "nbd", options: { uri: `nbd+unix:///?socket=${socket}` } };
-  return scene.write(
-    "skink.yaml",
-    JSON.stringify({ devices: [{ ...device, policy: { reapTimeoutMs: REAP_TIMEOUT_MS } }] }),
-  );
+/** A front that leaves a server which hangs to the test. */
+function patient(scene: Scene, { socket }: RemoteServer, settle = "", policy: Partial<Policy> = PATIENCE): string {
+  const device = { name: "disk", spec: `nbd+unix:///?socket=${socket}${settle}` };
+  return scene.write("skink.yaml", JSON.stringify({ devices: [{ ...device, policy: { watch: false, ...policy } }] }));
 }
 
 /** Resolves when the front has taken all that the client has asked for. It answers this request by itself. */

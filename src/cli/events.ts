@@ -1,12 +1,16 @@
 import type { Command } from "commander";
 import { eventLine } from "../front/event-line.ts";
 import type { StreamedEvent } from "../front/events.ts";
+import { readerHasGone } from "../os/poll.ts";
 import { ask, type ControlOptions, events, withControl } from "./control.ts";
 
 interface EventsOptions extends ControlOptions {
   readonly json?: true;
   readonly follow: boolean;
 }
+
+/** How often it is looked whether anybody still reads: a pipe says so only to who writes, and there may be nothing to write. */
+const READER_PERIOD_MS = 200;
 
 export function addEvents(program: Command): void {
   const command = program
@@ -49,10 +53,14 @@ async function show(options: EventsOptions): Promise<void> {
     if (error.code !== "EPIPE") throw error;
     end();
   });
+  const reader = setInterval(() => {
+    if (readerHasGone(process.stdout.fd)) end();
+  }, READER_PERIOD_MS);
   try {
     // Written to a pipe or a terminal, each line is out before the next one is taken.
     for await (const event of events(options, options.follow, over.signal)) process.stdout.write(`${line(event)}\n`);
   } finally {
+    clearInterval(reader);
     process.off("SIGINT", end);
   }
 }

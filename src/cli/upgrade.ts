@@ -9,6 +9,9 @@ interface UpgradeOptions extends ControlOptions {
   readonly json?: true;
 }
 
+/** The front's errors after which everything is as it was. */
+const REFUSALS = ["upgrade-refused", "wrong-state", "bad-spec", "unknown-device"];
+
 export function addUpgrade(program: Command): void {
   const command = program
     .command("upgrade")
@@ -21,7 +24,7 @@ export function addUpgrade(program: Command): void {
     .argument("<name>", "the device")
     .argument("<spec>", "the new driver, as for serve; a relative path starts here")
     .option("--no-wait", "end when the new driver serves, on probation")
-    .option("--json", "the outcome as an object, for machines")
+    .option("--json", "the outcome as an object, for machines: docs/faults.md")
     .addHelpText("after", HELP);
   withControl(command).action(upgrade);
 }
@@ -42,7 +45,7 @@ async function upgrade(name: string, spec: string, options: UpgradeOptions): Pro
   const progress = process.stderr.isTTY ? showProgress(name, options, over.signal) : undefined;
   let result: UpgradeResult;
   try {
-    result = await ask(options, { command: "upgrade", name, spec, base: process.cwd(), wait: options.wait });
+    result = await askForUpgrade(name, spec, options);
   } finally {
     over.abort();
     await progress;
@@ -50,6 +53,18 @@ async function upgrade(name: string, spec: string, options: UpgradeOptions): Pro
   if (options.json) console.log(JSON.stringify(result));
   if (result.outcome === "rolled back") throw rolledBack(name, spec, result);
   if (!options.json) console.log(resultLine(name, spec, result));
+}
+
+/** Where the front has left everything as it is, machines are told in their way, too. */
+async function askForUpgrade(name: string, spec: string, options: UpgradeOptions): Promise<UpgradeResult> {
+  try {
+    return await ask(options, { command: "upgrade", name, spec, base: process.cwd(), wait: options.wait });
+  } catch (error) {
+    if (options.json && error instanceof SkinkError && REFUSALS.includes(error.code)) {
+      console.log(JSON.stringify({ outcome: "refused", code: error.code, reason: error.message }));
+    }
+    throw error;
+  }
 }
 
 /** On stderr, what happens to the device from now on. */
@@ -69,11 +84,16 @@ async function showProgress(name: string, options: ControlOptions, signal: Abort
 /** "upgraded disk to ./new.ts: epoch 8, requests waited for at most 6.1 ms" */
 function resultLine(name: string, spec: string, { outcome, epoch, stallMs }: UpgradeResult): string {
   const done = outcome === "on probation" ? `handed ${name} over, on probation,` : `${outcome} ${name}`;
-  return `${done} to ${spec}: epoch ${epoch}, requests waited for at most ${stallMs.toFixed(1)} ms`;
+  return `${done} to ${oneLine(spec)}: epoch ${epoch}, requests waited for at most ${stallMs.toFixed(1)} ms`;
 }
 
-function rolledBack(name: string, spec: string, { epoch, stallMs, reason }: UpgradeResult): SkinkError {
-  const why = reason ?? "it failed";
+function rolledBack(name: string, spec: string, { served, epoch, stallMs, reason }: UpgradeResult): SkinkError {
+  const why = `${served ? "on probation" : "it could not take over"}: ${reason ?? "it failed"}`;
   const now = `the old driver serves again (epoch ${epoch}, requests waited for at most ${stallMs.toFixed(1)} ms)`;
-  return new SkinkError("rolled-back", `Cannot upgrade ${name} to ${spec}: on probation, ${why}; ${now}`);
+  return new SkinkError("rolled-back", `Cannot upgrade ${name} to ${oneLine(spec)}: ${why}; ${now}`);
+}
+
+/** A spec that is a command may have lines of its own. */
+function oneLine(spec: string): string {
+  return /\p{Cc}/u.test(spec) ? JSON.stringify(spec) : spec;
 }

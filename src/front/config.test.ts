@@ -189,6 +189,11 @@ test("each mistake is one line with the file, its line and its path", () => {
       "devices:\n  - name: a\n    spec: nbd://host/disk\n    standby: true",
       ":4: devices[0].standby: it is beside nbd, an NBD server, a driver in a host of its own was wanted",
     ],
+    ["devices:\n  - name: ''\n    spec: memory:1M", ":2: devices[0].name: it is empty, a text was wanted"],
+    [
+      "devices:\n  - name: a\n    spec: null:1M\n    verify: digests",
+      ":4: devices[0].verify: it is digests beside null, which stores nothing, off was wanted",
+    ],
     [`${device}    verify: all`, ':4: devices[0].verify: it is "all", off or digests was wanted'],
     [`${device}    fallback: memroy:1M`, ':4: devices[0].fallback: Cannot serve "memroy:1M": there is no driver'],
     [
@@ -197,7 +202,8 @@ test("each mistake is one line with the file, its line and its path", () => {
     ],
     [`${device}    fallback: {}`, ":4: devices[0].fallback: neither is there, spec or driver was wanted"],
     [`${device}    fallback: 3`, ":4: devices[0].fallback: it is 3, a spec or a mapping was wanted"],
-    [`${device}    hook: ""`, ":4: devices[0].hook: it is empty"],
+    [`${device}    hook: ""`, ":4: devices[0].hook: it is empty, a command was wanted"],
+    [`${device}    health: { command: "" }`, ":4: devices[0].health.command: it is empty, a command was wanted"],
     [`${device}    health: {}`, ":4: devices[0].health: neither is there, command or module was wanted"],
     [
       `${device}    health: { command: a, module: b }`,
@@ -239,6 +245,41 @@ test("each mistake is one line with the file, its line and its path", () => {
     );
   }
 });
+
+const REMOTE = "nbd://host/disk";
+const COMMAND = "exec:nbdkit -f -U {socket} null 1M";
+
+test("a limit that would do nothing is a mistake", () => {
+  const every = ["maxResidentBytes", "maxOpenFiles", "maxLagMs"];
+  const cases: [string, readonly string[], string][] = [
+    ["spec: memory:1M, link: inline", every, "link inline, where the process is the front's own"],
+    [`spec: "${REMOTE}"`, every, "nbd, whose process is not Skink's"],
+    [`spec: "${COMMAND}"`, ["maxLagMs"], "exec:nbdkit, whose event loop nobody can ask"],
+    [`spec: "${COMMAND}", fallback: "${REMOTE}"`, ["maxLagMs"], "exec:nbdkit, whose event loop nobody can ask"],
+  ];
+  for (const [settings, figures, beside] of cases) {
+    for (const figure of figures) {
+      const message = `${FILE}:1: devices[0].policy.${figure}: it is 1000 beside ${beside}, 0 was wanted`;
+      assert.throws(() => parseConfig(limited(settings, figure), FILE), { code: "bad-config", message });
+    }
+  }
+});
+
+test("a limit that does something for one of the drivers is none", () => {
+  for (const [settings, figure] of [
+    ["spec: memory:1M", "maxLagMs"],
+    [`spec: "${COMMAND}"`, "maxResidentBytes"],
+    [`spec: "${REMOTE}", fallback: memory:1M`, "maxLagMs"],
+    [`spec: memory:1M, fallback: "${REMOTE}"`, "maxOpenFiles"],
+    [`spec: memory:1M, link: inline, fallback: "${COMMAND}"`, "maxOpenFiles"],
+  ] as const) {
+    assert.deepEqual(parseConfig(limited(settings, figure), FILE).devices[0]?.policy, { [figure]: 1000 });
+  }
+});
+
+function limited(settings: string, figure: string): string {
+  return `devices: [{ name: a, ${settings}, policy: { ${figure}: 1000 } }]`;
+}
 
 test("what a program says of a device is held to the same", () => {
   const spec = parseSpec("memory:1M");

@@ -14,6 +14,8 @@ import type { DeviceConfig } from "./served-device.ts";
 import { type DeviceSpec, parseSpec, specOf } from "./spec.ts";
 
 const MAX_MISTAKES = 10;
+/** The keys of what is run by a shell. */
+const COMMANDS: readonly unknown[] = ["hook", "command"];
 
 type Path = readonly (string | number)[];
 
@@ -162,14 +164,16 @@ function readHealth({ command, module, ...times }: HealthEntry, base: string): H
 /** "expected" in the words of the file's reader. */
 function wanted(issue: z.core.$ZodIssue, value: unknown): string {
   const is = value === undefined ? "it is missing" : `it is ${JSON.stringify(value)?.slice(0, 80)}`;
+  const key = issue.path.at(-1);
   switch (issue.code) {
     case "invalid_type":
-      if (issue.path.at(-1) === "fallback") return `${is}, a spec or a mapping was wanted`;
+      if (key === "fallback") return `${is}, a spec or a mapping was wanted`;
       return `${is}, ${article(issue.expected)} was wanted`;
     case "invalid_value":
       return `${is}, ${issue.values.join(" or ")} was wanted`;
     case "too_small":
-      if (issue.origin === "string" || issue.origin === "array") return "it is empty, at least one was wanted";
+      if (issue.origin === "array") return "it is empty, at least one was wanted";
+      if (issue.origin === "string") return `it is empty, ${COMMANDS.includes(key) ? "a command" : "a text"} was wanted`;
       return `${is}, ${issue.inclusive === true ? "at least" : "more than"} ${issue.minimum} was wanted`;
     case "too_big":
       return `${is}, at most ${issue.maximum} was wanted`;

@@ -8,6 +8,7 @@ interface Settings {
   readonly spec: DeviceSpec;
   readonly link?: LinkKind;
   readonly standby?: boolean;
+  readonly verify?: "digests";
   readonly fallback?: DeviceSpec;
   readonly policy?: Partial<Policy>;
 }
@@ -23,7 +24,7 @@ export interface Contradiction {
 
 /** What is right by itself and makes no sense together. */
 export function contradictions(settings: Settings): Contradiction[] {
-  const { spec, link, standby, fallback } = settings;
+  const { spec, link, standby, verify, fallback } = settings;
   const found: Contradiction[] = [];
   const add = (key: readonly string[], what: string): void => void found.push({ key, what });
   const isServer = spec.source.type !== "module";
@@ -35,9 +36,22 @@ export function contradictions(settings: Settings): Contradiction[] {
   }
   if (standby && link === "inline") add(["standby"], "it is beside link inline, link process was wanted");
 
+  if (verify !== undefined && spec.kind === "null") {
+    add(["verify"], `it is ${verify} beside null, which stores nothing, off was wanted`);
+  }
+
   const policy = { ...DEFAULT_POLICY, ...settings.policy };
   if (policy.poison === "fallback" && fallback === undefined) {
     add(["policy", "poison"], "it is fallback and the device has none, a fallback or error was wanted");
+  }
+  const drivers = fallback === undefined ? [spec] : [spec, fallback];
+  for (const figure of ["maxResidentBytes", "maxOpenFiles", "maxLagMs"] as const) {
+    if (policy[figure] === 0) continue;
+    const obstacles = drivers.map((driver) => obstacleTo(figure, driver, link));
+    // One of them that can be measured is reason enough to say how.
+    const [first] = obstacles;
+    if (obstacles.includes(undefined) || first === undefined) continue;
+    add(["policy", figure], `it is ${policy[figure]} beside ${first}, 0 was wanted`);
   }
   const atLeast = (key: Figure, floor: Figure): void => {
     const wanted = `at least ${floor}, which is ${policy[floor]}, was wanted`;
@@ -47,6 +61,18 @@ export function contradictions(settings: Settings): Contradiction[] {
   atLeast("deadlineCeilingMs", "stuckFloorMs");
   atLeast("maxRestartDelayMs", "restartDelayMs");
   return found;
+}
+
+/** Why a limit would do nothing for a driver; `undefined` where it does what it says. */
+function obstacleTo(figure: Figure, { kind, source }: DeviceSpec, link: LinkKind | undefined): string | undefined {
+  switch (source.type) {
+    case "module":
+      return link === "inline" ? "link inline, where the process is the front's own" : undefined;
+    case "command":
+      return figure === "maxLagMs" ? `${kind}, whose event loop nobody can ask` : undefined;
+    case "server":
+      return `${kind}, whose process is not Skink's`;
+  }
 }
 
 /** Throws `bad-device` with the first contradiction. `name`: of the device. */

@@ -58,6 +58,8 @@ export interface UpgradeResult {
   readonly epoch: number;
   /** How long no request was executed, in milliseconds; a rollback adds its own. */
   readonly stallMs: number;
+  /** Of one that was rolled back: whether the newcomer had come to serve. */
+  readonly served?: boolean;
   /** Why it was rolled back: one line. */
   readonly reason?: string;
 }

@@ -97,13 +97,18 @@ export class DriverRuns implements Incarnations {
     return this.#living.get(epoch)?.pid(epoch);
   }
 
-  /** Ends what waits for its use. All incarnations must have exited. */
-  dispose(): void {
-    this.#modules.dispose();
+  /**
+   * Ends what waits for its use. Resolves when no process is left; where an incarnation can't be reaped (not `clean`), that isn't
+   * waited for, and what would end it with the front stays.
+   */
+  async end(clean: boolean): Promise<void> {
+    const ended = this.#modules.dispose();
+    if (!clean) return;
     this.#servers.dispose();
+    await ended;
   }
 
-  /** Only once nothing refers to the memory any more, and after `dispose`. */
+  /** Only once nothing refers to the memory any more, and after `end`. */
   freeMemory(): void {
     this.#freeMemory();
   }

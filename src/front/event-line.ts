@@ -24,14 +24,12 @@ function detail(event: FrontEvent): string {
       return `${event.fault}: ${reason}`;
     case "restart":
       return event.delayMs === 0 ? reason : `${reason} (in ${Math.ceil(event.delayMs)} ms)`;
-    case "suspects":
-      return `${event.count} suspected: ${reason}`;
-    case "convicted":
-      return `${event.operation} of ${range(event)}, ${event.acknowledged ? "acknowledged" : "refused"}: ${reason}`;
-    case "lie":
-      return `${range(event)}, ${event.cure}: ${reason}`;
     case "stopped":
       return event.clean ? reason : `not cleanly: ${reason}`;
+    // Of these the reason says all that the event has in figures.
+    case "suspects":
+    case "convicted":
+    case "lie":
     case "reaped":
     case "fallback":
     case "read-only":
@@ -42,8 +40,4 @@ function detail(event: FrontEvent): string {
     case "rollback":
       return reason;
   }
-}
-
-function range({ offset, length }: { readonly offset: number; readonly length: number }): string {
-  return `${length} bytes at ${offset}`;
 }

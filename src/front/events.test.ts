@@ -75,13 +75,11 @@ test("an event is a line in columns, for people", () => {
   const lines: [StreamedEvent, string][] = [
     [{ ...common, type: "restart", delayMs: 0, reason: "at once" }, "at once"],
     [{ ...common, type: "restart", delayMs: 99.5, reason: "it died early" }, "it died early (in 100 ms)"],
+    [{ ...common, type: "suspects", count: 3, reason: "3 requests" }, "3 requests"],
+    [{ ...common, type: "lie", offset: 8192, length: 512, cure: "read again", reason: "a read" }, "a read"],
     [
-      { ...common, type: "lie", offset: 8192, length: 512, cure: "read again", reason: "r" },
-      "512 bytes at 8192, read again: r",
-    ],
-    [
-      { ...common, type: "convicted", operation: "write", offset: 0, length: 512, acknowledged: false, reason: "r" },
-      "write of 512 bytes at 0, refused: r",
+      { ...common, type: "convicted", operation: "write", offset: 0, length: 512, acknowledged: false, reason: "a write" },
+      "a write",
     ],
     [{ ...common, type: "live", recovery: undefined, reason: "open" }, "open"],
     [{ ...common, type: "stopped", clean: false, reason: "1 piece" }, "not cleanly: 1 piece"],

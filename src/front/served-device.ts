@@ -155,7 +155,7 @@ export class ServedDevice {
   async stop(): Promise<StopOutcome> {
     this.#supervisor.stop();
     const outcome = await this.#stopped;
-    await Promise.all([this.#health?.stop(), this.#hook?.stop()]);
+    await Promise.all([this.#health?.stop(), this.#hook?.stop(), this.#runs.end(outcome.clean)]);
     return outcome;
   }
 
@@ -168,7 +168,6 @@ export class ServedDevice {
 
   /** Gives back the memory. Only once nothing refers to a payload any more: no client, no living incarnation. */
   dispose(): void {
-    this.#runs.dispose();
     this.#runs.freeMemory();
   }
 

@@ -23,11 +23,11 @@ import { HostRing, ringBytes } from "../link/ring.ts";
 import { Views } from "../link/views.ts";
 import { exitNow } from "../os/exit.ts";
 import { createMemfd } from "../os/memfd.ts";
+import { holdMemory } from "../os/memory-holder.ts";
 import { mapShared } from "../os/mmap.ts";
 import { dieWithParent } from "../os/parent-death.ts";
 import { Keeper } from "./keeper.ts";
 import { HostLoop } from "./loop.ts";
-import { rehearse } from "./rehearsal.ts";
 
 const SIGKILL = 9;
 
@@ -45,6 +45,7 @@ export interface LoadedCode {
  */
 export async function run(boot: BootParameters, code: LoadedCode): Promise<void> {
   if (dieWithParent(SIGKILL) !== boot.parent) exitNow(1);
+  say({ type: "holder", pid: holdMemory(boot.parent) });
   // A driver that ends its process does so, too.
   process.on("exit", exitNow);
   process.title = `skink-host ${boot.name}`;
@@ -89,7 +90,11 @@ export async function run(boot: BootParameters, code: LoadedCode): Promise<void>
 
   const loaded = await orEnd(loadDriver(boot));
   say({ type: "ready" });
-  if (!ordered) await rehearse();
+  if (boot.spare) {
+    // Who is wanted at once has no time for it.
+    const { rehearse } = await import("./rehearsal.ts");
+    if (!ordered) await rehearse();
+  }
   const { epoch, spare } = await order.promise;
   if (spare && code.changed()) {
     say({ type: "stale" });

@@ -11,7 +11,7 @@ const MAIN = new URL(`../host/main${EXTENSION}`, import.meta.url).href;
 let bootCode: string | undefined;
 let foreign: string | undefined;
 
-export function bootParameters(order: HostOrder): BootParameters {
+export function bootParameters(order: HostOrder, spare: boolean): BootParameters {
   return {
     module: order.driver.module,
     options: order.driver.options,
@@ -19,6 +19,7 @@ export function bootParameters(order: HostOrder): BootParameters {
     parent: process.pid,
     main: MAIN,
     foreign: foreignBinary(),
+    spare,
     codeBytes: order.code?.bytes ?? 0,
     writeBytes: order.memory.writes.layout.totalBytes,
     readBytes: order.memory.reads.layout.totalBytes,

@@ -29,6 +29,8 @@ export interface BootParameters {
   readonly main: string;
   /** Path of the foreign-function library's binary; "" has the library look for it. */
   readonly foreign: string;
+  /** It will wait for its order, and has time to get ready for it. */
+  readonly spare: boolean;
   /** Bytes in CODE_FD. */
   readonly codeBytes: number;
   readonly writeBytes: number;
@@ -49,6 +51,8 @@ export type DyingCause = "exception" | "rejection" | "close";
 
 /** From the host to the front: JSON, a line each. */
 export type HostMessage =
+  /** The first one: the process that holds the host's memory, if it could make one. */
+  | { readonly type: "holder"; readonly pid: number | undefined }
   /** The driver's module is loaded, its options are right: it waits for `open`. */
   | { readonly type: "ready" }
   /** Instead of opening: files of the driver have changed since they were loaded. It ends. */
@@ -83,6 +87,11 @@ export function parseHostMessage(line: string): HostMessage | undefined {
   }
   if (!isRecord(value)) return undefined;
   switch (value.type) {
+    case "holder": {
+      const { pid } = value;
+      if (pid !== undefined && !(typeof pid === "number" && Number.isInteger(pid) && pid > 1)) return undefined;
+      return { type: value.type, pid };
+    }
     case "ready":
     case "stale":
       return { type: value.type };

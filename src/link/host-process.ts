@@ -8,6 +8,7 @@ import { HostChannel } from "./host-channel.ts";
 import type { HostOwner, SpareKeeper } from "./host-owner.ts";
 import type { Rings } from "./host-parts.ts";
 import { type HostOrder, spawnHost } from "./host-spawn.ts";
+import { MemoryHolder } from "./memory-holder.ts";
 import { driverName } from "./opening.ts";
 import { whenClosed } from "./output.ts";
 import { groupRuns, killGroup } from "./process-group.ts";
@@ -50,19 +51,27 @@ type State =
  */
 export class HostProcess {
   readonly order: HostOrder;
+  /** Resolves when nothing is left of it. */
+  readonly ended: Promise<void>;
+  readonly #end = Promise.withResolvers<void>();
   readonly #child: ChildProcess;
   readonly #rings: Rings;
   readonly #channel: HostChannel;
   readonly #pulse: FrontPulse;
   readonly #oomKills = oomKills();
   #state: State;
+  /** Resolves when the kernel has taken its memory apart. */
+  #memory: Promise<void> = Promise.resolve();
+  /** Of its memory; `undefined` until it has named one, or none. */
+  #holder: { readonly pid: number | undefined } | undefined;
   #lastWords: { readonly cause: DyingCause; readonly message: string } | undefined;
 
   /** Throws like {@link spawnHost}. `keeper`: whose spare it is; `undefined` if it is to be opened at once. */
   constructor(order: HostOrder, keeper: SpareKeeper | undefined) {
     this.order = order;
+    this.ended = this.#end.promise;
     this.#state = { name: "loading", keeper };
-    const { child, rings, controlFd, doorbellFd } = spawnHost(order);
+    const { child, rings, controlFd, doorbellFd } = spawnHost(order, keeper !== undefined);
     this.#child = child;
     this.#rings = rings;
     this.#pulse = new FrontPulse(rings.front.buffer, rings.host.buffer, monotonicMs);
@@ -154,6 +163,10 @@ export class HostProcess {
       case "dying":
         this.#lastWords = message;
         return;
+      case "holder":
+        if (this.#holder !== undefined) break;
+        this.#holder = message;
+        return;
       case "ready":
         if (state.name === "loading") {
           this.#state = { ...state, name: "ready" };
@@ -232,13 +245,28 @@ export class HostProcess {
     this.#link?.end();
     // A process that the driver started may outlive it, and still write to the store.
     killGroup(leader);
+    const requests = this.#releaseMemory(leader);
     const look = () => {
       if (groupRuns(leader)) setTimeout(look, GROUP_POLL_MS);
-      else this.#nameEnding(code, signal);
+      else if (requests === undefined) this.#nameEnding(code, signal);
+      else requests.then(() => this.#nameEnding(code, signal));
     };
     // The last that it printed tells why.
     if (mayHaveAborted({ code, signal })) whenClosed(this.#child.stderr, ABORT_OUTPUT_MS, look);
     else look();
+  }
+
+  /** Returns what has to be waited for, where the kernel may still have requests of the host in hand. */
+  #releaseMemory(leader: number): Promise<void> | undefined {
+    const named = this.#holder;
+    let holder: MemoryHolder | undefined;
+    if (named === undefined) holder = MemoryHolder.found(leader);
+    else if (named.pid !== undefined) holder = MemoryHolder.named(named.pid, leader);
+    if (holder === undefined) return undefined;
+    const { hasRequests } = holder;
+    const released = holder.release();
+    this.#memory = released;
+    return hasRequests ? released : undefined;
   }
 
   #nameEnding(code: number | null, signal: NodeJS.Signals | null): void {
@@ -262,5 +290,6 @@ export class HostProcess {
       stderr?.destroy();
     }, OUTPUT_GRACE_MS).unref();
     end(kind, how);
+    this.#memory.then(() => this.#end.resolve());
   }
 }

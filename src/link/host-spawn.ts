@@ -9,9 +9,6 @@ import type { SharedArenas } from "./shared-arenas.ts";
 /** Not --input-type: a driver's own worker threads inherit the flags, and would not start with that one. */
 const NODE_FLAGS = ["--disable-warning=ExperimentalWarning", "--eval"];
 
-/** Large pages for what is allocated: the end of a process that has much of it takes a third of the time. */
-const ALLOCATOR = "glibc.malloc.hugetlb=1";
-
 /** What a host is made for. */
 export interface HostOrder {
   readonly driver: DriverSource;
@@ -34,18 +31,17 @@ export interface SpawnedHost {
 
 /**
  * Starts a driver host, the leader of a process group of its own. Throws where the machine refuses what that takes:
- * descriptors, memory. A process that could not be started is told by the child's `error`.
+ * descriptors, memory. A process that could not be started is told by the child's `error`. `spare`: it will wait for its order.
  */
-export function spawnHost(order: HostOrder): SpawnedHost {
+export function spawnHost(order: HostOrder, spare: boolean): SpawnedHost {
   const parts = new Parts();
   try {
     const rings = parts.rings(order.depth);
     const [control, controlPeer] = parts.pair();
     const [doorbell, doorbellPeer] = parts.pair();
-    const boot = parts.file(Buffer.from(JSON.stringify(bootParameters(order))));
+    const boot = parts.file(Buffer.from(JSON.stringify(bootParameters(order, spare))));
     const child = spawn(process.execPath, [...NODE_FLAGS, readBootCode()], {
       detached: true,
-      env: { ...process.env, GLIBC_TUNABLES: process.env.GLIBC_TUNABLES ?? ALLOCATOR },
       stdio: [
         "ignore",
         "pipe",

@@ -41,6 +41,8 @@ export class ProcessIncarnations implements Incarnations {
   /** By the URL of the driver's module. */
   readonly #code = new Map<string, Code>();
   readonly #spares: Spares;
+  /** All hosts of which something is left, spares too. */
+  readonly #made = new Set<HostProcess>();
 
   constructor(options: ProcessIncarnationsOptions) {
     this.#options = options;
@@ -93,11 +95,12 @@ export class ProcessIncarnations implements Incarnations {
     return this.#hosts.get(epoch)?.pid;
   }
 
-  /** Ends the spares, and forgets what incarnations have kept. All of these must have exited. */
-  dispose(): void {
+  /** Ends the spares, forgets what incarnations have kept, and resolves when no process is left. All incarnations must have exited. */
+  async dispose(): Promise<void> {
     this.#spares.dispose();
     this.#kept.close();
     for (const module of this.#code.keys()) this.#setCode(module, undefined);
+    await Promise.all([...this.#made].map(({ ended }) => ended));
   }
 
   #open(epoch: number, driver: DriverRef, find: () => HostProcess): void {
@@ -127,7 +130,10 @@ export class ProcessIncarnations implements Incarnations {
       code: this.#code.get(source.module),
       output: new DriverOutput(output),
     };
-    return new HostProcess(order, keeper);
+    const host = new HostProcess(order, keeper);
+    this.#made.add(host);
+    host.ended.then(() => this.#made.delete(host));
+    return host;
   }
 
   #ownerOf(driver: DriverRef): HostOwner {

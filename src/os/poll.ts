@@ -15,9 +15,19 @@ const view = new DataView(entry.buffer);
 
 /** Whether the peer of a connected socket has closed it, or its writing side, unread bytes notwithstanding. */
 export function hungUp(fd: number): boolean {
+  return look(fd, POLLRDHUP);
+}
+
+/** Whether nobody is left who could read what is written to a pipe, a connected socket or a terminal. */
+export function readerHasGone(fd: number): boolean {
+  return look(fd, 0);
+}
+
+/** Whether it is at its end, which is always told, or what is asked for has happened. */
+function look(fd: number, events: number): boolean {
   view.setInt32(0, fd, true);
-  view.setInt16(4, POLLRDHUP, true);
+  view.setInt16(4, events, true);
   view.setInt16(6, 0, true);
   if (poll(entry, 1, 0) <= 0) return false;
-  return (view.getInt16(6, true) & (POLLERR | POLLHUP | POLLNVAL | POLLRDHUP)) !== 0;
+  return (view.getInt16(6, true) & (POLLERR | POLLHUP | POLLNVAL | events)) !== 0;
 }

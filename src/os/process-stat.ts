@@ -33,7 +33,9 @@ export interface ProcessUsage {
 export interface ProcessStat {
   /** One letter: R, S, D, T, t, Z, X, …. */
   readonly state: string;
+  readonly parent: number;
   readonly group: number;
+  readonly session: number;
   /** CPU time of all its threads, those that have ended too, in steps of 10 ms. */
   readonly cpuMs: number;
 }
@@ -89,13 +91,14 @@ export function oomKills(): number {
   return Number(/^oom_kill (\d+)$/m.exec(read("/proc/vmstat") ?? "")?.[1] ?? 0);
 }
 
-/** proc_pid_stat(5): pid (command) state ppid pgrp … utime stime …, the last two being fields 14 and 15. */
+/** proc_pid_stat(5): pid (command) state ppid pgrp session … utime stime …, the last two being fields 14 and 15. */
 function parseStat(text: string | undefined): ProcessStat | undefined {
   if (text === undefined) return undefined;
   // The command may hold anything, parentheses too.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  const [state = "", , group] = fields;
-  return { state, group: Number(group), cpuMs: (Number(fields[11]) + Number(fields[12])) * TICK_MS };
+  const [state = "", parent, group, session] = fields;
+  const ids = { parent: Number(parent), group: Number(group), session: Number(session) };
+  return { state, ...ids, cpuMs: (Number(fields[11]) + Number(fields[12])) * TICK_MS };
 }
 
 /** What a thread has had of the cores: nanoseconds on one, nanoseconds ready without one. Not every kernel counts them. */

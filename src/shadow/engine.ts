@@ -222,7 +222,7 @@ export class Engine {
     assert(this.#submissions === undefined, "the incarnation before is still there");
     const known = this.#known.get(driver);
     const misfit = this.#geometry === undefined ? undefined : misfitOf(this.#geometry, info);
-    const difference = misfit ?? (known === undefined ? undefined : differenceOf(known, info));
+    const difference = misfit ?? (known === undefined ? this.#otherName(driver, info) : differenceOf(known, info));
     if (difference !== undefined) return observer.mismatch(difference);
     this.#geometry ??= info.geometry;
     if (known === undefined) this.#known.set(driver, info);
@@ -240,6 +240,16 @@ export class Engine {
       );
     if (info.discards || !this.#check.start(this.#submissions, mayKill)) this.#run();
     else this.#submissions.kick();
+  }
+
+  /** Another version of a driver, which names the store by the same rules. */
+  #otherName({ kind }: DriverRef, { identity }: DriverInfo): string | undefined {
+    if (identity === undefined) return undefined;
+    for (const [other, before] of this.#known) {
+      if (other.kind !== kind || before.identity === undefined || before.identity === identity) continue;
+      return `identity is ${identity}, ${before.identity} was wanted`;
+    }
+    return undefined;
   }
 
   #newVerifier(blockSize: number): Verifier {
@@ -356,7 +366,7 @@ export class Engine {
   pardon(): void {
     this.#shadow.offerAll();
     this.#flusher.pardon();
-    this.#trial.acquitAll();
+    this.#trial.pardon();
   }
 
   dispose(): void {

@@ -9,6 +9,8 @@ import type { Submissions } from "./submissions.ts";
 
 /** How many durable blocks are remembered. */
 export const SAMPLED_BLOCKS = 16;
+/** How many are read before another driver takes over. */
+const LEARNED_READS = 64;
 /** Once that many are, one durable block in so many takes the place of another. */
 const BLOCKS_PER_SAMPLE = 64;
 /**
@@ -42,8 +44,12 @@ export class StoreCheck {
   readonly #payload: Payload;
   readonly #zeroes: number;
   #pending: { check: Operation; block: SampledBlock; position: number }[] = [];
-  /** What is read now is to be remembered, not compared. */
-  #learning = false;
+  /** What is to be read when one of those is over. */
+  #queue: SampledBlock[] = [];
+  #submissions: Submissions | undefined;
+  /** Blocks that are read to be remembered, not compared, and are not known yet. */
+  readonly #unlearned = new Set<SampledBlock>();
+  #learned: SampledBlock[] = [];
   readonly #verifies: boolean;
   /** Of the blocks that are compared now: those that were not what they have to be, and how many were. */
   #wrong: SampledBlock[] = [];
@@ -78,7 +84,7 @@ export class StoreCheck {
     if (known.length > 0) return;
     const block = { offset, contents: [digestAt(offset)], deaths: 0 };
     if (this.#blocks.length < SAMPLED_BLOCKS) this.#blocks.push(block);
-    else this.#blocks[this.#random.below(SAMPLED_BLOCKS)] = block;
+    else this.#blocks[this.#random.below(this.#blocks.length)] = block;
   }
 
   /**
@@ -105,10 +111,6 @@ export class StoreCheck {
     this.#blocks = this.#blocks.filter((block) => !this.#within(block, offset, length));
   }
 
-  #isPending(block: SampledBlock): boolean {
-    return this.#pending.some((other) => other.block === block);
-  }
-
   /** Ranges are of whole blocks. */
   #within(block: SampledBlock, offset: number, length: number): boolean {
     return block.offset >= offset && block.offset < offset + length;
@@ -119,26 +121,42 @@ export class StoreCheck {
     const readable = this.#blocks.filter(
       ({ deaths, offset }) => deaths < SUSPICIOUS_DEATHS && !mayKill(offset, this.#blockSize),
     );
-    this.#read(submissions, readable, false);
+    this.#read(submissions, readable);
     return this.busy;
   }
 
   /**
-   * Before another driver takes over: reads blocks all over a store at rest, to know it by. What was remembered before is as good as
-   * these, and given up for them. `mayBeLost`: of a range of whole blocks, whether it may not be durable.
+   * Before another driver takes over: reads blocks all over a store at rest, to know it by, beside those that are remembered. Blocks of
+   * zeroes, which any empty store has as well, only where there are no others. `mayBeLost`: of a range of whole blocks, whether it may not
+   * be durable.
    */
   learn(submissions: Submissions, size: number, mayBeLost: (offset: number, length: number) => boolean): void {
     const blocks = size / this.#blockSize;
-    const step = Math.max(1, Math.floor(blocks / SAMPLED_BLOCKS));
+    const step = Math.max(1, Math.floor(blocks / LEARNED_READS));
     const first = this.#random.below(step);
     const offsets = Array.from(
-      { length: Math.min(SAMPLED_BLOCKS, blocks) },
+      { length: Math.min(LEARNED_READS, blocks) },
       (_, i) => (first + i * step) * this.#blockSize,
     );
-    const durable = offsets.filter((offset) => !mayBeLost(offset, this.#blockSize)).slice(0, submissions.depth);
-    if (durable.length === 0) return;
-    this.#blocks = durable.map((offset) => ({ offset, contents: [], deaths: 0 }));
-    this.#read(submissions, this.#blocks, true);
+    const unknown = offsets.filter(
+      (offset) =>
+        !mayBeLost(offset, this.#blockSize) &&
+        !this.#blocks.some((block) => this.#within(block, offset, this.#blockSize)),
+    );
+    const learned = unknown.map((offset): SampledBlock => ({ offset, contents: [], deaths: 0 }));
+    for (const block of learned) this.#unlearned.add(block);
+    this.#learned = learned;
+    this.#blocks.push(...learned);
+    this.#read(submissions, learned);
+  }
+
+  /** All are read: as many stay as are remembered at other times, those that tell most. */
+  #choose(): void {
+    const learned = this.#learned.filter((block) => this.#blocks.includes(block));
+    const isZeroes = ({ contents }: SampledBlock): number => (contents.includes(this.#zeroes) ? 1 : 0);
+    const given = learned.sort((a, b) => isZeroes(a) - isZeroes(b)).slice(SAMPLED_BLOCKS);
+    this.#blocks = this.#blocks.filter((block) => !given.includes(block));
+    this.#learned = [];
   }
 
   /** Reads any block, to see that the driver can; not one of the suspect's, unless it has all. */
@@ -151,16 +169,21 @@ export class StoreCheck {
     return control;
   }
 
-  #read(submissions: Submissions, blocks: readonly SampledBlock[], learning: boolean): void {
-    this.#learning = learning;
+  #read(submissions: Submissions, blocks: readonly SampledBlock[]): void {
     this.#wrong = [];
     this.#right = 0;
-    this.#pending = blocks.slice(0, submissions.depth).map((block, index) => ({
-      check: Operation.forCheck(block.offset, this.#blockSize),
-      block,
-      position: index * this.#blockSize,
-    }));
-    for (const { check, position } of this.#pending) submissions.issueCheck(check, this.#payload, position);
+    this.#submissions = submissions;
+    this.#queue = [...blocks];
+    const atOnce = Math.min(SAMPLED_BLOCKS, submissions.depth);
+    for (let i = 0; i < atOnce; i++) this.#readNext(i * this.#blockSize);
+  }
+
+  #readNext(position: number): void {
+    const block = this.#queue.shift();
+    if (block === undefined) return;
+    const check = Operation.forCheck(block.offset, this.#blockSize);
+    this.#pending.push({ check, block, position });
+    this.#submissions?.issueCheck(check, this.#payload, position);
   }
 
   /**
@@ -168,7 +191,10 @@ export class StoreCheck {
    * the cause.
    */
   lose(mayKill: boolean): void {
-    if (this.#learning) this.#blocks = this.#blocks.filter((block) => !this.#isPending(block));
+    this.#blocks = this.#blocks.filter((block) => !this.#unlearned.has(block));
+    this.#unlearned.clear();
+    this.#queue = [];
+    this.#submissions = undefined;
     if (mayKill) for (const { block } of this.#pending) block.deaths++;
     this.#pending = [];
   }
@@ -184,14 +210,17 @@ export class StoreCheck {
     assert(done !== undefined);
     const { block, position } = done;
     block.deaths = 0;
-    if (this.#learning) {
+    const found = operation.errno === 0 ? digest(this.#payload, position) : undefined;
+    this.#readNext(position);
+    if (this.#unlearned.delete(block)) {
       // A block that can't be read tells nothing.
-      if (operation.errno === 0) block.contents.push(digest(this.#payload, position));
+      if (found !== undefined) block.contents.push(found);
       else this.#blocks = this.#blocks.filter((other) => other !== block);
+      if (!this.busy) this.#choose();
       return undefined;
     }
-    if (operation.errno !== 0) return this.#judged();
-    if (block.contents.includes(digest(this.#payload, position))) this.#right++;
+    if (found === undefined) return this.#judged();
+    if (block.contents.includes(found)) this.#right++;
     else this.#wrong.push(block);
     return this.#judged();
   }

@@ -161,9 +161,13 @@ export class Trial {
     return convicts;
   }
 
-  /** Nothing is held against anybody. */
+  /** Suspects go free: it was somebody else. */
   acquitAll(): void {
-    if (!this.#suspects) return;
+    if (this.#suspects) this.pardon();
+  }
+
+  /** Nothing is held against anybody. */
+  pardon(): void {
     this.#suspects = false;
     const { schedule, shadow, flusher } = this.#ports;
     for (const request of schedule.requests) request.charges = undefined;

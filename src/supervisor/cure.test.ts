@@ -11,13 +11,13 @@ const FRUITLESS: UnplannedEnd = { kind: "exit", liveMs: undefined, wasFruitful: 
 
 function plan(policy: Partial<Policy>, chance = 0.5, hasFallback = false): CurePlan {
   const random: Random = { below: (bound) => Math.floor(bound * chance) };
-  return new CurePlan({ ...DEFAULT_POLICY, ...policy }, random, hasFallback);
+  return new CurePlan({ ...DEFAULT_POLICY, ...policy }, random, () => hasFallback);
 }
 
 function delays(cure: CurePlan, ends: readonly UnplannedEnd[]): (number | string)[] {
   return ends.map((end) => {
     const next = cure.next(end, 0);
-    return next === "exhausted" ? next : next.restartAfterMs;
+    return "exhausted" in next ? "exhausted" : next.restartAfterMs;
   });
 }
 
@@ -51,10 +51,8 @@ test("delays are up to a quarter longer or shorter, at random", () => {
 test("the budget of restarts is per time, whatever they did, and a fallback gives one where none is said", () => {
   const fruitful = { ...FRUITLESS, wasFruitful: true };
   const cure = plan({ restartBudget: 2, restartBudgetMs: 1000 });
-  assert.notEqual(cure.next(fruitful, 0), "exhausted");
-  assert.notEqual(cure.next(fruitful, 900), "exhausted");
-  assert.notEqual(cure.next(fruitful, 1001), "exhausted");
-  assert.equal(cure.next(fruitful, 1002), "exhausted");
+  const isOver = (now: number): boolean => "exhausted" in cure.next(fruitful, now);
+  assert.deepEqual([0, 900, 1001, 1002].map(isOver), [false, false, false, true]);
   const many = Array<UnplannedEnd>(1000).fill(fruitful);
   assert(!delays(plan({}), many).includes("exhausted"));
   assert.equal(delays(plan({}, 0.5, true), many).indexOf("exhausted"), 10);
@@ -79,11 +77,28 @@ test("past the budget another driver takes over, and the operator's restart brin
   assert.equal(world.supervisor.driver, FALLBACK);
   world.open().complete("write");
   assert.equal(world.supervisor.state, "live");
-  assert(world.events.some(({ type, reason }) => type === "fallback" && /more than 1 restarts/.test(reason)));
+  assert(
+    world.events.some(
+      ({ type, reason }) =>
+        type === "fallback" && /more than 1 restarts within 60000 ms, the last one: exit code 1/.test(reason),
+    ),
+  );
   world.supervisor.restart();
   world.link?.complete("flush");
   world.exit("exit code 0", "exit");
   assert.equal(world.calls.at(-1), "start 4");
+});
+
+test("a driver that never comes to do anything is given up for the fallback soon, without any budget", () => {
+  const world = new World({ openTimeoutMs: 10_000 }, { first: FIRST, fallback: FALLBACK });
+  world.open();
+  world.exit("exit code 1", "exit");
+  for (let attempt = 0; attempt < 2; attempt++) {
+    world.clock.advance(11_000);
+    world.exit();
+  }
+  assert.equal(world.supervisor.driver, FALLBACK);
+  assert(world.events.some(({ type, reason }) => type === "fallback" && /3 incarnations in a row/.test(reason)));
 });
 
 test("past the budget the device is held, and recovery goes on", () => {

@@ -2,6 +2,8 @@ import type { FaultKind } from "../block/fault.ts";
 import type { Random } from "../shadow/ports.ts";
 import type { Policy } from "./policy.ts";
 
+/** So many incarnations in a row that ended before they had done anything: what another driver is for, if there is one. */
+const FRUITLESS_BEFORE_FALLBACK = 3;
 /** The budget of a driver that there is another one for, where the policy names none. */
 const BUDGET_WITH_FALLBACK = 10;
 /** Who has been live for so long is well, though nobody asked it for anything. */
@@ -19,8 +21,8 @@ export interface UnplannedEnd {
   readonly wasFruitful: boolean;
 }
 
-/** What follows: another incarnation after so long, or no more of this driver. */
-export type Cure = { readonly restartAfterMs: number } | "exhausted";
+/** What follows: another incarnation after so long, or no more of this driver, and why. */
+export type Cure = { readonly restartAfterMs: number } | { readonly exhausted: string };
 
 /**
  * Chooses the mildest thing that may help: a restart at once; where incarnations in a row end before they have done anything, one
@@ -30,21 +32,28 @@ export class CurePlan {
   readonly #policy: Policy;
   readonly #random: Random;
   readonly #budget: number;
+  readonly #hasFallback: () => boolean;
   /** Incarnations in a row that ended before they had done anything. */
   #fruitless = 0;
   /** When restarts were, of late. */
   #restarts: number[] = [];
 
-  constructor(policy: Policy, random: Random, hasFallback: boolean) {
+  /** `hasFallback`: whether there is another driver to try. */
+  constructor(policy: Policy, random: Random, hasFallback: () => boolean) {
     this.#policy = policy;
     this.#random = random;
-    this.#budget = policy.restartBudget > 0 || !hasFallback ? policy.restartBudget : BUDGET_WITH_FALLBACK;
+    this.#hasFallback = hasFallback;
+    this.#budget = policy.restartBudget > 0 || !hasFallback() ? policy.restartBudget : BUDGET_WITH_FALLBACK;
   }
 
   /** An incarnation has ended at `now`. */
   next(end: UnplannedEnd, now: number): Cure {
-    if (this.#overBudget(now)) return "exhausted";
     this.#fruitless = isFruitless(end) ? this.#fruitless + 1 : 0;
+    if (this.#overBudget(now))
+      return { exhausted: `more than ${this.#budget} restarts within ${this.#policy.restartBudgetMs} ms` };
+    if (this.#fruitless >= FRUITLESS_BEFORE_FALLBACK && this.#hasFallback()) {
+      return { exhausted: `${this.#fruitless} incarnations in a row ended before they had done anything` };
+    }
     return { restartAfterMs: this.#fruitless < 2 ? 0 : this.#delay(this.#fruitless - 1) };
   }
 
@@ -74,9 +83,9 @@ export class CurePlan {
   }
 }
 
-/** One that was live for long, or that somebody ended while there was nothing to do, has not failed at anything. */
+/** One that the operator ended, that was live for long, or that somebody ended while there was nothing to do, has not failed at anything. */
 function isFruitless({ kind, liveMs, wasFruitful }: UnplannedEnd): boolean {
-  if (wasFruitful) return false;
+  if (wasFruitful || kind === "operator") return false;
   if (liveMs === undefined) return true;
-  return liveMs < LONG_LIFE_MS && kind !== "killed" && kind !== "operator";
+  return liveMs < LONG_LIFE_MS && kind !== "killed";
 }

@@ -11,7 +11,7 @@ export interface Policy {
 
   /** Whether hangs and excess are looked for. Off for a driver that is being debugged. */
   readonly watch: boolean;
-  /** CPU time without a sign of life that makes an endless loop; time without either that makes a stop. */
+  /** CPU time without a sign of life that makes an endless loop; suspension that makes a stop. */
   readonly heartbeatTimeoutMs: number;
   /** The least deadline for anything to complete at all, before it is a deadlock. */
   readonly deadlockFloorMs: number;
@@ -36,9 +36,10 @@ export interface Policy {
   readonly exhausted: "held" | "failed" | "read-only";
   /** What becomes of a request that kills: EIO, or another try with the fallback driver. */
   readonly poison: "error" | "fallback";
-  /** An upgrade is on probation for so many requests, or so long; then there is no way back. */
-  readonly probationRequests: number;
+  /** An upgrade is on probation for so long; then there is no way back. */
   readonly probationMs: number;
+  /** … or for so many submissions answered, if that is sooner. 0: by time alone, since hangs take time to be found. */
+  readonly probationRequests: number;
 }
 
 export const DEFAULT_POLICY: Policy = {
@@ -61,6 +62,6 @@ export const DEFAULT_POLICY: Policy = {
   restartBudgetMs: 60_000,
   exhausted: "held",
   poison: "error",
-  probationRequests: 1000,
   probationMs: 5000,
+  probationRequests: 0,
 };

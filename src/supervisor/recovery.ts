@@ -47,6 +47,11 @@ export class RecoveryLog {
     this.#reapedAt = now;
   }
 
+  /** What is recovered from has got another reason. */
+  renamed(reason: string): void {
+    if (this.#reason !== undefined) this.#reason = reason;
+  }
+
   reaped(now: number): void {
     this.#reapedAt = now;
   }

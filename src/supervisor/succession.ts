@@ -54,6 +54,7 @@ export class Succession {
   /** The operator wants the one that is meant to serve. */
   reinstate(): void {
     if (this.#upgrade === undefined) this.#driver = this.#first;
+    else if (this.#upgrade.stage === "on probation") this.#upgrade.failed("taken back by the operator");
   }
 
   /** The fallback takes over when the incarnation is reaped. */

@@ -97,7 +97,7 @@ export class Supervisor implements IncarnationEvents {
   readonly faults: Record<FaultKind, number>;
   readonly #succession: Succession;
   /** How the incarnation ended that was lost; `undefined` where its end was planned. */
-  #end: UnplannedEnd | undefined;
+  #end: (UnplannedEnd & { readonly reason: string }) | undefined;
   #liveAt: number | undefined;
   #phase: Phase = { name: "idle" };
   /** Bounds the phase: open timeout, reap timeout, restart delay, planned end. */
@@ -128,7 +128,6 @@ export class Supervisor implements IncarnationEvents {
     this.#epoch = firstEpoch - 1;
     const { drivers, random, clock, incarnations, device } = ports;
     this.faults = Object.fromEntries(FAULT_KINDS.map((kind) => [kind, 0])) as Record<FaultKind, number>;
-    this.#cure = new CurePlan(this.#policy, random, drivers.fallback !== undefined);
     this.#succession = new Succession({
       drivers,
       device,
@@ -136,6 +135,7 @@ export class Supervisor implements IncarnationEvents {
       policy: this.#policy,
       changed: (change, reason) => this.#changed(change, reason),
     });
+    this.#cure = new CurePlan(this.#policy, random, () => this.#succession.hasFallback);
     this.#judge = new Judge(
       {
         clock,
@@ -214,7 +214,7 @@ export class Supervisor implements IncarnationEvents {
 
   /**
    * A planned restart: drain, flush, close, open. Ends the `failed` state, too, and puts the driver that was meant to serve in the
-   * place of a fallback. False if it isn't the time for it.
+   * place of a fallback, or of a newcomer that is still on probation. False if it isn't the time for it.
    */
   restart(): boolean {
     if (this.#stopping) return false;
@@ -397,7 +397,7 @@ export class Supervisor implements IncarnationEvents {
     this.#liveAt = undefined;
     const suspicion = { blame: blameOf(kind), ...(isSuspected === undefined ? {} : { isSuspected }) };
     this.#ports.device.detach(suspicion);
-    this.#end = { kind, liveMs, wasFruitful: this.#ports.device.fruitful };
+    this.#end = { kind, liveMs, wasFruitful: this.#ports.device.fruitful, reason };
     this.#succession.lost(kind, reason);
   }
 
@@ -468,12 +468,11 @@ export class Supervisor implements IncarnationEvents {
       return this.#startIncarnation();
     }
     const cure = this.#cure.next(this.#end, this.#now());
-    if (cure === "exhausted") return this.#exhausted();
-    this.#restartAfter(cure.restartAfterMs);
+    if ("exhausted" in cure) return this.#exhausted(`${cure.exhausted}, the last one: ${this.#end.reason}`);
+    this.#restartAfter(cure.restartAfterMs, this.#end.reason);
   }
 
-  #restartAfter(delayMs: number): void {
-    const reason = this.#log.reason ?? "";
+  #restartAfter(delayMs: number, reason: string): void {
     this.#tell({ type: "restart", epoch: this.#epoch + 1, delayMs, reason });
     if (delayMs === 0) return this.#startIncarnation();
     this.#setPhase({ name: "delay" }, delayMs, () => this.#startIncarnation());
@@ -487,15 +486,14 @@ export class Supervisor implements IncarnationEvents {
 
   #changed(type: "fallback" | "rollback" | "upgraded", reason: string): void {
     this.#cure.reset();
+    if (type === "rollback") this.#log.renamed(`rolled back: ${reason}`);
     this.#say(type === "upgraded" ? "info" : "warn", `${type}: ${reason}; ${this.driver.kind} serves`);
     this.#tell({ type, reason });
   }
 
   /** Restarts don't help: another driver, or what the policy says. */
-  #exhausted(): void {
-    const { restartBudget, restartBudgetMs, exhausted } = this.#policy;
-    const often = restartBudget > 0 ? `more than ${restartBudget} restarts` : "too many restarts";
-    const reason = `${often} within ${restartBudgetMs} ms, the last one for: ${this.#log.reason ?? ""}`;
+  #exhausted(reason: string): void {
+    const { exhausted } = this.#policy;
     if (this.#succession.hasFallback) {
       this.#succession.fallBack(reason);
       this.#succession.next();
@@ -512,7 +510,7 @@ export class Supervisor implements IncarnationEvents {
       return this.#startIncarnation();
     }
     if (!this.#refuses) this.#refuseAll(reason);
-    this.#restartAfter(this.#policy.maxRestartDelayMs);
+    this.#restartAfter(this.#policy.maxRestartDelayMs, reason);
   }
 
   #fail(reason: string): void {

@@ -195,6 +195,25 @@ test("the operator's kill is no failure of the newcomer", () => {
   assert.deepEqual(world.outcomes, []);
 });
 
+test("the operator's restart takes back a newcomer on probation", () => {
+  const world = new Upgrading();
+  world.begin();
+  world.handOver();
+  world.takeOver();
+  world.send("write", 2);
+  world.link?.complete("write");
+  world.supervisor.restart();
+  world.link?.complete("flush");
+  world.exit("exit code 0", "exit");
+  assert.equal(world.calls.at(-1), "start 3");
+  world.open();
+  world.completeReads();
+  world.link?.complete("write");
+  assert.equal(world.supervisor.state, "live");
+  assert.equal(world.outcomes[0]?.outcome, "rolled back");
+  assert.match(world.supervisor.recoveries.at(-1)?.reason ?? "", /^rolled back: taken back by the operator$/);
+});
+
 test("a stop ends an upgrade", () => {
   const world = new Upgrading();
   world.begin();

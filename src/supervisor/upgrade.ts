@@ -5,8 +5,14 @@ import type { Policy } from "./policy.ts";
 export type UpgradeOutcome =
   /** The newcomer has proved itself. */
   | { readonly outcome: "upgraded"; readonly epoch: number; readonly stallMs: number }
-  /** It failed on probation, or could not take over, and the driver before it serves again, or is about to. */
-  | { readonly outcome: "rolled back"; readonly epoch: number; readonly stallMs: number; readonly reason: string }
+  /** It failed on probation (`served`), or could not take over, and the driver before it serves again, or is about to. */
+  | {
+      readonly outcome: "rolled back";
+      readonly served: boolean;
+      readonly epoch: number;
+      readonly stallMs: number;
+      readonly reason: string;
+    }
   /** Nothing was done: it could not be made ready, or the device was not in order when it was. */
   | { readonly outcome: "refused"; readonly reason: string };
 
@@ -41,6 +47,8 @@ export class Upgrade {
   #epoch = 0;
   #timer: Timer | undefined;
   #failure = "";
+  /** The newcomer has come to serve. */
+  #served = false;
 
   constructor(from: DriverRef, to: DriverRef, clock: Clock, policy: Policy, observer: UpgradeObserver) {
     this.from = from;
@@ -76,6 +84,7 @@ export class Upgrade {
     this.#epoch = epoch;
     if (this.#stage !== "handing over") return;
     this.#stage = "on probation";
+    this.#served = true;
     this.#stallMs = this.#clock.now() - this.#stalledAt;
     this.#timer = this.#clock.after(this.#policy.probationMs, passed);
     this.#observer.serving(epoch, this.#stallMs);
@@ -83,7 +92,8 @@ export class Upgrade {
 
   /** Whether so many requests are enough. */
   hasProved(completed: number): boolean {
-    return this.#stage === "on probation" && completed >= this.#policy.probationRequests;
+    const { probationRequests } = this.#policy;
+    return this.#stage === "on probation" && probationRequests > 0 && completed >= probationRequests;
   }
 
   passed(): void {
@@ -101,7 +111,7 @@ export class Upgrade {
   /** It does, or can't either. */
   rolledBack(epoch: number): void {
     const stallMs = this.#clock.now() - this.#stalledAt;
-    this.#end({ outcome: "rolled back", epoch, stallMs, reason: this.#failure });
+    this.#end({ outcome: "rolled back", served: this.#served, epoch, stallMs, reason: this.#failure });
   }
 
   refused(reason: string): void {

@@ -26,7 +26,7 @@ export class Stage {
   readonly memory: Arenas;
   /** The one driver that there is. */
   readonly driver: DriverRef = { kind: "staged" };
-  readonly incarnations: Incarnations & { pid(epoch: number): number | undefined; dispose(): void };
+  readonly incarnations: Incarnations & { pid(epoch: number): number | undefined; dispose(): void | Promise<void> };
   readonly #started = new Set<number>();
   readonly #closeMemory: () => void;
   #awaited: { readonly pattern: RegExp; readonly resolve: (match: RegExpExecArray) => void }[] = [];
@@ -122,7 +122,7 @@ export class Stage {
   async end(): Promise<void> {
     for (const epoch of this.#started) this.incarnations.kill(epoch);
     await Promise.all([...this.#started].map((epoch) => this.recorder.seen("exited", epoch)));
-    this.incarnations.dispose();
+    await this.incarnations.dispose();
     this.#closeMemory();
     rmSync(this.folder, { recursive: true, force: true });
   }
