@@ -2,10 +2,14 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { test } from "node:test";
+import { until } from "../test/until.ts";
 import { hasReadySpare } from "./spare.ts";
 
+const DEADLINE_MS = 10_000;
+
+/** In a session of its own, as a driver host is. */
 async function child(script: string) {
-  const process = spawn("sh", ["-c", `echo begun; ${script}`], { stdio: ["pipe", "pipe", "ignore"] });
+  const process = spawn("sh", ["-c", `echo begun; ${script}`], { detached: true, stdio: ["pipe", "pipe", "ignore"] });
   await once(process.stdout, "data");
   return {
     pid: process.pid as number,
@@ -21,7 +25,7 @@ test("a spare is a child that sleeps, and isn't the driver", async () => {
   const sleeper = await child("read line");
   try {
     assert.equal(await hasReadySpare(process.pid, sleeper.pid), false);
-    while (!(await hasReadySpare(process.pid, 0)));
+    await until("it to sleep", DEADLINE_MS, async () => ((await hasReadySpare(process.pid, 0)) ? true : undefined));
   } finally {
     await sleeper.end();
   }

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
+import { readStat } from "../src/os/process-stat.ts";
 
 /** Who loads modules takes CPU time, or stands in line for it, in any stretch of so long. */
 const QUIET_MS = 5;
@@ -30,29 +31,23 @@ function spareOf(frontPid: number, driverPid: number): Process | undefined {
   const pid = children.map(Number).find((child) => child > 0 && child !== driverPid && isHost(child));
   if (pid === undefined) return undefined;
   try {
-    const threads = readdirSync(`/proc/${pid}/task`).map((thread) => readThread(`/proc/${pid}/task/${thread}`));
+    const threads = readdirSync(`/proc/${pid}/task`).map((thread) => `${pid}/task/${thread}`);
     return {
       pid,
-      sleeps: threads.every(({ state }) => state === "S"),
-      ranNs: threads.reduce((sum, { ranNs }) => sum + ranNs, 0),
+      sleeps: threads.every((thread) => readStat(thread)?.state === "S"),
+      ranNs: threads.reduce((sum, thread) => sum + ranNsOf(thread), 0),
     };
   } catch {
     return undefined; // It, or a thread of it, has ended since it was listed.
   }
 }
 
-/** Beside the hosts there are the holders of their memory, each a single thread that sleeps for ever. */
+/** Beside the hosts there are the holders of their memory, each in the session of its host. */
 function isHost(pid: number): boolean {
-  try {
-    return readdirSync(`/proc/${pid}/task`).length > 1;
-  } catch {
-    return false;
-  }
+  return readStat(pid)?.session === pid;
 }
 
-function readThread(folder: string): { readonly state: string; readonly ranNs: number } {
-  const stat = readFileSync(`${folder}/stat`, "utf8");
-  const [ranNs] = readFileSync(`${folder}/schedstat`, "utf8").split(" ");
-  // The second field is the program's name in brackets, and may hold anything.
-  return { state: stat.charAt(stat.lastIndexOf(")") + 2), ranNs: Number(ranNs) };
+function ranNsOf(thread: string): number {
+  const [ranNs] = readFileSync(`/proc/${thread}/schedstat`, "utf8").split(" ");
+  return Number(ranNs);
 }

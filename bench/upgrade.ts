@@ -2,7 +2,6 @@ import { writeFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { SkinkError } from "../src/block/errors.ts";
 import { askFront } from "../src/front/control-client.ts";
-import { DEFAULT_POLICY } from "../src/supervisor/policy.ts";
 import { DEPTH, LoadedDisk } from "./loaded-disk.ts";
 import type { Part } from "./part.ts";
 import { thisMachine } from "./results.ts";
@@ -73,7 +72,7 @@ export const upgrade: Part = {
         method:
           `A driver under a verifying load of ${DEPTH} requests in flight (4 KiB writes, a quarter reads, a flush in ` +
           `32) is handed over to another incarnation of itself, ${wanted} times each, with a probation of ` +
-          `${PROBATION_MS} ms or ${DEFAULT_POLICY.probationRequests} requests: ${completed} requests, ${failures.length} errors or lost writes. The stall is the ` +
+          `${PROBATION_MS} ms: ${completed} requests, ${failures.length} errors or lost writes. The stall is the ` +
           "longest time between two completions from the wish for the upgrade until the end of probation, as the client " +
           "sees it; for the front it lasts from the word to drain until the newcomer serves.",
         data: results,

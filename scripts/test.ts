@@ -2,7 +2,9 @@
  * npm test: every *.test.ts under src/, test/ and bench/, or those whose path contains one of the arguments.
  * Says by name which tests were left out and why. With SKINK_REQUIRE_PEERS=1 leaving one out is a failure.
  */
-import { globSync } from "node:fs";
+import { globSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { fileURLToPath } from "node:url";
@@ -28,6 +30,11 @@ if (files.length === 0) {
   console.error(`Cannot run tests: no test file has ${wanted.join(" or ")} in its path, at least one was wanted`);
   process.exit(2);
 }
+
+// Every test process loads much the same modules: what one of them has compiled, the others need not.
+const compiled = mkdtempSync(join(tmpdir(), "skink-compiled-"));
+process.env.NODE_COMPILE_CACHE = compiled;
+process.on("exit", () => rmSync(compiled, { recursive: true, force: true }));
 
 const leftOut: LeftOut[] = [];
 let passed = 0;

@@ -42,6 +42,13 @@ const USAGE: readonly Case[] = [
   { args: ["serve", "memory:1M", "--port", "high"], code: BAD_USAGE, says: [/high/] },
   { args: ["serve", "memory:1M", "--port", "65536"], code: BAD_USAGE, says: [/65536/, /from 0 to 65535/] },
   { args: ["serve", "FOLDER/none.yaml", "--name", "x"], code: BAD_USAGE, says: [/none\.yaml/, /--name/] },
+  ...[["--standby"], ["--verify", "digests"], ["--fallback", "memory:1M"]].map((option) => ({
+    args: ["serve", "FOLDER/none.yaml", ...option],
+    code: BAD_USAGE,
+    says: [/none\.yaml/, new RegExp(`${option[0]} beside it, this to be said of each device`)],
+  })),
+  { args: ["serve", "memory:1M", "--verify", "all"], code: BAD_USAGE, says: [/all/, /digests/] },
+  { args: ["serve", "memory:1M", "--fallback", "memroy:1M"], code: BAD_USAGE, says: [/memroy/, /memory/] },
   { args: ["serve", "memory:1M", "--link", "rope"], code: BAD_USAGE, says: [/rope/, /process/] },
   { args: ["serve", "memory:1M", "--socket", "FOLDER/no/nbd"], code: FAILED, says: [/no\/nbd/] },
   { args: ["serve", "memory:1M", "--control", "FOLDER/no/control"], code: FAILED, says: [/no\/control/] },

@@ -1,10 +1,14 @@
 import { strict as assert } from "node:assert";
-import { readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { test } from "node:test";
 import { askFront } from "../src/front/control-client.ts";
 import { NbdClient } from "../src/nbd/index.ts";
+import { clientOf, newDisk } from "./foreign.ts";
+import { newest, nextEvent } from "./front-events.ts";
+import { processesOf } from "./leftovers.ts";
 import { EXAMPLES, ended, inScene, type Scene, SKINK } from "./scene.ts";
 import { type Front, serve } from "./serve.ts";
+import { SickDisk, signal } from "./sick-disk.ts";
 import { until } from "./until.ts";
 
 /** Acknowledges writes, and never finishes a flush. */
@@ -20,6 +24,7 @@ export default {
 `;
 const STUCK_STOP_TIMEOUT_MS = 300;
 const COUNTED_TIMEOUT_MS = 5000;
+const SPARE_TIMEOUT_MS = 5000;
 
 test("status --json has the documented keys, and no others", () =>
   inScene(async (scene) => {
@@ -344,6 +349,39 @@ test("--link inline serves from the front's own process", () =>
     await front.stop();
   }));
 
+test("--standby, --verify and --fallback do for one device what a configuration does", () =>
+  inScene(async (scene) => {
+    const file = newDisk(scene);
+    const link = scene.path("link.img");
+    symlinkSync(file, link);
+    const disk = new SickDisk(scene, "disk", `path=${link}`);
+    const args = ["--name", "disk", "--standby", "--verify", "digests", "--fallback", `file:${file}`];
+    const front = await serve(scene, disk.spec, { args });
+    const client = await clientOf(scene, front);
+    await client.write(0, data(9));
+    await client.flush();
+
+    const hosts = await until("a spare driver host", SPARE_TIMEOUT_MS, () => {
+      const found = hostsOf(scene);
+      return found.length === 2 ? found : undefined;
+    });
+    const { driver } = await front.killDriver();
+    assert.ok(driver.pid !== null && hosts.includes(driver.pid), "it was there before");
+
+    let after = await newest(front);
+    await disk.orderOnce(front, "read@0 corrupt");
+    assert.deepEqual(await client.read(0, 4096), data(9));
+    assert.equal((await nextEvent(front, "lie", { after })).cure, "read again");
+
+    after = await newest(front);
+    rmSync(link);
+    await signal(front, "disk", "SIGKILL");
+    await nextEvent(front, "fallback", { after });
+    assert.deepEqual(await client.read(0, 4096), data(9));
+    assert.equal((await front.until("live")).driver.kind, "file");
+    await front.stop();
+  }));
+
 for (const link of ["process", "inline"]) {
   test(`a driver that lies anywhere on the disk finds skink/driver over the link ${link}`, () =>
     inScene(async (scene) => {
@@ -366,6 +404,12 @@ export default { open: (options, context) => (context.log("logged"), { size: 409
     assert.doesNotMatch(stdout, /driver|too/);
     for (const said of [/printed by the driver/, /and this, too/, /logged/]) assert.match(stderr, said);
   }));
+
+/** The process ids of its driver hosts. What only holds the memory of one bears its name, and has no open file. */
+function hostsOf(scene: Scene): number[] {
+  const named = processesOf(scene.folder).filter(({ command }) => command.startsWith("skink-host"));
+  return named.map(({ pid }) => pid).filter((pid) => readdirSync(`/proc/${pid}/fd`).length > 0);
+}
 
 /** Runs a command on a front, which has to go well. Returns what it prints. */
 async function command(scene: Scene, front: Front, name: string, ...args: string[]): Promise<string> {

@@ -106,7 +106,7 @@ export const FAULT_TABLE: Readonly<Record<FaultKind, readonly Row[]>> = {
   "ring-position": [ordered("now ring-position", /position in the ring/)],
   doorbell: [ordered("now doorbell", /the doorbell rang \d+ times/)],
   "control-message": [ordered("now control-message", /makes no sense/)],
-  protocol: [remote("talks rubbish", (server) => server.talkRubbish(), /./)],
+  protocol: [remote("talks rubbish", (server) => server.talkRubbish(), /does not begin with the magic/)],
 
   lie: [
     {
@@ -122,6 +122,28 @@ export const FAULT_TABLE: Readonly<Record<FaultKind, readonly Row[]>> = {
       },
       // At first it is read again; then comes the restart, which is the event; and then it is given up.
       count: 3,
+    },
+  ],
+  errors: [
+    {
+      device: "busy",
+      by: "a newcomer that can't write",
+      befall: async (ward) => {
+        const [module = "", options] = ward.disk("busy").spec.split("?");
+        const newcomer = ward.scene.write(
+          "unable.ts",
+          `import driver from ${JSON.stringify(module)};
+           const write = () => { throw Object.assign(new Error("unable"), { code: "EIO" }); };
+           export default { open: async (raw, context) => ({ ...(await driver.open(raw, context)), write }) };`,
+        );
+        const now = Date.now();
+        const spec = `${newcomer}?${options}`;
+        const upgrade = askFront(ward.front.control, { command: "upgrade", name: "busy", spec, base: "/", wait: true });
+        ward.expect(upgrade.then(({ outcome }) => assert.equal(outcome, "rolled back")));
+        return now;
+      },
+      reason: /it answered a write with EIO/,
+      isOfNext: true,
     },
   ],
   health: [

@@ -28,7 +28,9 @@ export async function serve(scene: Scene, spec: string, options: ServeOptions = 
   const control = scene.path("control");
   const listener = options.ownListener ? [] : ["--socket", scene.path("nbd")];
   const args = ["serve", spec, ...listener, "--control", control, ...(options.args ?? [])];
-  const child = scene.spawn("env", [`NODE_OPTIONS=${options.nodeOptions ?? ""}`, process.execPath, SKINK, ...args]);
+  // The tests' cache of compiled modules is not for a front and its driver hosts: they start as they do for users.
+  const environment = [`NODE_OPTIONS=${options.nodeOptions ?? ""}`, "NODE_COMPILE_CACHE="];
+  const child = scene.spawn("env", [...environment, process.execPath, SKINK, ...args]);
   const front = new Front(child, control);
   scene.defer(() => front.end("SIGTERM"));
   const devices = options.devices ?? 1;

@@ -11,7 +11,7 @@ import { GENTLE, Load, seededRandom } from "./load.ts";
 import { peer } from "./peers.ts";
 import { inScene, type Scene } from "./scene.ts";
 import { type Front, serve } from "./serve.ts";
-import { SickDisk, signal } from "./sick-disk.ts";
+import { SICK_DRIVER, SickDisk, signal } from "./sick-disk.ts";
 import { until } from "./until.ts";
 
 const NAME = "disk";
@@ -22,6 +22,21 @@ const FLUSHES_TIMEOUT_MS = 10_000;
 /** So long a probation that it has to be ended by the test, and one that is soon over. */
 const LONG = "{ probationRequests: 1000000000, probationMs: 60000 }";
 const SHORT = "{ probationRequests: 100, probationMs: 500 }";
+/** A healthy driver, but for what another module of it does with each write. */
+const EDITED_DRIVER = `
+  import disk from ${JSON.stringify(SICK_DRIVER)};
+  import { onWrite } from "./version.ts";
+  export default {
+    async open(options: Record<string, string>, context: never) {
+      const device = await disk.open(options, context);
+      const write = (offset: number, from: Uint8Array) => {
+        onWrite();
+        return device.write(offset, from);
+      };
+      return { ...device, write };
+    },
+  };
+`;
 
 test("drivers take over from each other under load, no request waits long, and nothing is lost", async (context) => {
   await inScene(async (scene) => {
@@ -140,6 +155,27 @@ test("what a newcomer has acknowledged, flushed and not written is written when 
     await checkFile(front, load, file);
   }));
 
+test("a driver that was edited in place, and is no good, is taken back for the code that served", () =>
+  inScene(async (scene) => {
+    const file = newDisk(scene);
+    const version = (write: string) => scene.write("version.ts", `export const onWrite = (): void => {${write}};`);
+    version("");
+    const path = scene.write("driver.ts", EDITED_DRIVER);
+    const spec = `${path}?path=${file}&orders=${scene.path("orders")}`;
+    const front = await serveSpec(scene, spec, LONG);
+    const load = await Load.start(scene, front.uri, seededRandom(7), GENTLE);
+
+    version("process.exit(3)");
+    await takenBack(front, spec, /exit code 3/);
+    // It is a restart like any other that it has to come through as well.
+    scene.write("driver.ts", "export default {");
+    const { epoch } = await front.device();
+    await signal(front, NAME, "SIGKILL");
+    await front.until("live", epoch);
+    await endLoad(front, load);
+    await checkFile(front, load, file);
+  }));
+
 test("an upgrade is refused while the driver recovers, and does not hold up a stop", () =>
   inScene(async (scene) => {
     const { front, disk, file } = await serveDisk(scene, LONG);
@@ -160,27 +196,33 @@ test("an upgrade is refused while the driver recovers, and does not hold up a st
     assert.deepEqual(readFileSync(file).subarray(0, 512), Buffer.alloc(512, 8));
   }));
 
+type Verify = "digests" | "off";
+
 interface Served {
   readonly front: Front;
   readonly disk: SickDisk;
   readonly file: string;
 }
 
-async function serveDisk(scene: Scene, policy: string, verify: "digests" | "off" = "digests"): Promise<Served> {
+async function serveDisk(scene: Scene, policy: string, verify: Verify = "digests"): Promise<Served> {
   const file = newDisk(scene);
   const disk = new SickDisk(scene, NAME, `path=${file}`);
+  return { front: await serveSpec(scene, disk.spec, policy, verify), disk, file };
+}
+
+function serveSpec(scene: Scene, spec: string, policy: string, verify: Verify = "digests"): Promise<Front> {
   const lines = [
     "devices:",
     `  - name: ${NAME}`,
-    `    spec: ${JSON.stringify(disk.spec)}`,
+    `    spec: ${JSON.stringify(spec)}`,
     `    policy: ${policy}`,
     `    verify: ${verify}`,
     "",
   ];
-  return { front: await serve(scene, scene.write("skink.yaml", lines.join("\n"))), disk, file };
+  return serve(scene, scene.write("skink.yaml", lines.join("\n")));
 }
 
-async function serveLoaded(scene: Scene, policy: string, verify: "digests" | "off" = "digests") {
+async function serveLoaded(scene: Scene, policy: string, verify: Verify = "digests") {
   const served = await serveDisk(scene, policy, verify);
   return { ...served, load: await Load.start(scene, served.front.uri, seededRandom(7), GENTLE) };
 }

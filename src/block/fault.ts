@@ -11,7 +11,7 @@ const KINDS = {
   exit: { blames: "requests", means: "its process ended" },
   signal: { blames: "requests", means: "its process was ended by a signal of its own making" },
   killed: { blames: "perhaps", means: "its process was killed by somebody" },
-  "out-of-memory": { blames: "requests", means: "it ran out of memory" },
+  "out-of-memory": { blames: "perhaps", means: "it ran out of memory" },
   exception: { blames: "requests", means: "an exception outside a call" },
   rejection: { blames: "requests", means: "an unhandled rejection" },
   disconnected: { blames: "requests", means: "the server closed a connection" },
@@ -26,9 +26,9 @@ const KINDS = {
   stopped: { blames: "perhaps", means: "its event loop does not turn, and it takes no CPU time" },
   "close-late": { blames: "nobody", means: "it did not close in time" },
   // What it takes too much of.
-  memory: { blames: "requests", means: "resident memory over the limit" },
-  files: { blames: "requests", means: "open files over the limit" },
-  lag: { blames: "requests", means: "event-loop lag over the limit" },
+  memory: { blames: "perhaps", means: "resident memory over the limit" },
+  files: { blames: "perhaps", means: "open files over the limit" },
+  lag: { blames: "perhaps", means: "event-loop lag over the limit" },
   // How it breaks the rules of the link (P5).
   "unknown-tag": { blames: "requests", means: "a completion of nothing that was submitted, or for the second time" },
   "unknown-error": { blames: "requests", means: "a completion with an error that there is not" },
@@ -40,6 +40,7 @@ const KINDS = {
   "control-message": { blames: "requests", means: "a control message that makes no sense" },
   // What else speaks against it.
   lie: { blames: "nobody", means: "a read returned other data than was written" },
+  errors: { blames: "nobody", means: "on probation, it answered with an error" },
   health: { blames: "nobody", means: "the health check failed" },
   operator: { blames: "nobody", means: "killed by the operator" },
 } as const satisfies Record<string, { blames: Blame; means: string }>;

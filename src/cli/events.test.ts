@@ -73,6 +73,18 @@ test("a reader that has seen enough ends events quietly", async (t) => {
   assert.deepEqual({ ...(await end), stdout: "" }, { code: 0, stdout: "", stderr: "" });
 });
 
+test("a pipeline whose reader has seen enough ends, although nothing happens any more", async (t) => {
+  const { path, log } = await listen(t);
+  log.add("disk", FAULT);
+  const pipeline = '"$0" "$1" events --control "$2" | head -n 1';
+  const shell = spawn("/bin/sh", ["-c", pipeline, process.execPath, SKINK, path], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  // The end of both: whoever is left keeps stderr open.
+  const { code, stdout, stderr } = await ended(shell);
+  assert.deepEqual([code, stdout.split("\n").length, stderr], [0, 2, ""]);
+});
+
 test("events of a front that isn't there fail in one line", async () => {
   const { code, stderr } = await ended(skink("events", "--control", join(folder, "nobody")));
   assert.equal(code, 1);
@@ -100,12 +112,35 @@ test("upgrade says what came of it and how long it took; a relative path means w
   );
 });
 
-test("an upgrade that was rolled back fails with the reason, in JSON too", async (t) => {
-  const { path } = await listen(t, () => ({ outcome: "rolled back", epoch: 9, stallMs: 20, reason: "exit: code 3" }));
+for (const [served, when] of [
+  [true, "on probation"],
+  [false, "it could not take over"],
+] as const) {
+  test(`an upgrade that was rolled back fails with the reason, in JSON too: ${when}`, async (t) => {
+    const result = { outcome: "rolled back", served, epoch: 9, stallMs: 20, reason: "exit code 3" } as const;
+    const { path } = await listen(t, () => result);
+    const { code, stdout, stderr } = await ended(skink("upgrade", "disk", "memory:1M", "--json", "--control", path));
+    assert.equal(code, 1);
+    assert.deepEqual(JSON.parse(stdout), result);
+    const now = "the old driver serves again (epoch 9, requests waited for at most 20.0 ms)";
+    assert.equal(stderr, `Cannot upgrade disk to memory:1M: ${when}: exit code 3; ${now}\n`);
+  });
+}
+
+test("an upgrade to a command of several lines is said in one", async (t) => {
+  const { path } = await listen(t, () => ({ outcome: "upgraded", epoch: 8, stallMs: 1 }));
+  const { stdout } = await ended(skink("upgrade", "disk", "exec:a\nb", "--control", path));
+  assert.match(stdout, /^upgraded disk to "exec:a\\nb": [^\n]*\n$/);
+});
+
+test("an upgrade that changed nothing says so in JSON", async (t) => {
+  const reason = "Cannot upgrade disk: it does not load";
+  const { path } = await listen(t, () => {
+    throw new SkinkError("upgrade-refused", reason);
+  });
   const { code, stdout, stderr } = await ended(skink("upgrade", "disk", "memory:1M", "--json", "--control", path));
-  assert.equal(code, 1);
-  assert.equal(JSON.parse(stdout).reason, "exit: code 3");
-  assert.match(stderr, /^Cannot upgrade disk to memory:1M: [^\n]*exit: code 3; the old driver serves again[^\n]*\n$/);
+  assert.deepEqual([code, stderr], [1, `${reason}\n`]);
+  assert.deepEqual(JSON.parse(stdout), { outcome: "refused", code: "upgrade-refused", reason });
 });
 
 for (const [error, exitCode] of [

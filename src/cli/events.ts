@@ -20,7 +20,7 @@ export function addEvents(program: Command): void {
       "Prints the events that the front remembers, a line each, then those that come, until Ctrl-C or the front's end. " +
         "Each says what happened to a device's driver, or what was decided about it, and why.",
     )
-    .option("--json", "an object a line, for machines")
+    .option("--json", "an object a line, for machines: docs/faults.md")
     .option("--no-follow", "end after those that are remembered")
     .addHelpText("after", HELP);
   withControl(command).action(show);

@@ -32,7 +32,7 @@ export function addUpgrade(program: Command): void {
 const HELP = `
 It prints one line: what serves now, and how long requests waited. Exit codes: 0 upgraded (or on probation, with
 --no-wait), 1 not upgraded or rolled back, 2 bad usage, a bad spec among it. How long probation is, is said by the
-device's policy: probationRequests, probationMs. Ctrl-C ends the waiting, not the upgrade.
+device's policy: probationMs, probationRequests. Ctrl-C ends the waiting, not the upgrade.
 
 Examples:
   skink upgrade disk './my-driver-2.ts?path=disk.img'        a new version, which must find the same store

@@ -173,7 +173,8 @@ function wanted(issue: z.core.$ZodIssue, value: unknown): string {
       return `${is}, ${issue.values.join(" or ")} was wanted`;
     case "too_small":
       if (issue.origin === "array") return "it is empty, at least one was wanted";
-      if (issue.origin === "string") return `it is empty, ${COMMANDS.includes(key) ? "a command" : "a text"} was wanted`;
+      if (issue.origin === "string")
+        return `it is empty, ${COMMANDS.includes(key) ? "a command" : "a text"} was wanted`;
       return `${is}, ${issue.inclusive === true ? "at least" : "more than"} ${issue.minimum} was wanted`;
     case "too_big":
       return `${is}, at most ${issue.maximum} was wanted`;

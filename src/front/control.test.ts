@@ -5,6 +5,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { SkinkError } from "../block/errors.ts";
 import { askFront } from "./control-client.ts";
 import { MAX_REQUEST_BYTES } from "./control-protocol.ts";
@@ -60,15 +61,19 @@ test("a living front's socket, and a file that is none, are left alone", async (
 test("who does not read the replies gets no more of them before that, and then all", async (t) => {
   const asked = 32;
   let answered = 0;
+  const begun = Promise.withResolvers<void>();
   const server = await ControlServer.listen(join(folder, "deaf"), () => {
     answered++;
+    begun.resolve();
     return "x".repeat(1 << 20);
   });
   t.after(() => server.close());
   const socket = connect({ path: server.path });
   socket.pause();
   socket.write('{"command":"status"}\n'.repeat(asked));
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await begun.promise;
+  // The others came with the first: by the next turn of its event loop the server would have answered them.
+  await nextTurn();
   assert.equal(answered, 1);
   let replies = 0;
   for await (const chunk of socket) {

@@ -73,7 +73,14 @@ export class DriverRuns implements Incarnations {
   }
 
   prepare(driver: DriverRef, done: (failure: string | undefined) => void): void {
-    this.#runsOf(driver).prepare(driver, done);
+    const runs = this.#runsOf(driver);
+    // Modules see to it themselves where one of theirs is the newcomer.
+    if (runs === this.#servers && this.#modules instanceof ProcessIncarnations) this.#modules.pin();
+    runs.prepare(driver, done);
+  }
+
+  unprepare(): void {
+    this.#modules.unprepare();
   }
 
   ping(epoch: number): void {

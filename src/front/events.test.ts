@@ -78,7 +78,15 @@ test("an event is a line in columns, for people", () => {
     [{ ...common, type: "suspects", count: 3, reason: "3 requests" }, "3 requests"],
     [{ ...common, type: "lie", offset: 8192, length: 512, cure: "read again", reason: "a read" }, "a read"],
     [
-      { ...common, type: "convicted", operation: "write", offset: 0, length: 512, acknowledged: false, reason: "a write" },
+      {
+        ...common,
+        type: "convicted",
+        operation: "write",
+        offset: 0,
+        length: 512,
+        acknowledged: false,
+        reason: "a write",
+      },
       "a write",
     ],
     [{ ...common, type: "live", recovery: undefined, reason: "open" }, "open"],

@@ -1,7 +1,7 @@
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Log } from "../shadow/ports.ts";
-import { Subprocess, type SubprocessEnd, type SubprocessOrder } from "./subprocess.ts";
+import { failureOf, Subprocess, type SubprocessEnd, type SubprocessOrder } from "./subprocess.ts";
 
 export const DEFAULT_EVERY_MS = 5000;
 export const DEFAULT_TIMEOUT_MS = 2000;
@@ -159,21 +159,10 @@ type Outcome =
   | { readonly type: "unusable"; readonly how: string };
 
 function outcomeOf(end: SubprocessEnd, timeoutMs: number): Outcome {
-  switch (end.type) {
-    case "exit": {
-      if (end.code === 0) return { type: "well" };
-      const type = COULD_NOT_RUN.includes(end.code) ? "unusable" : "failed";
-      return { type, how: quoting(`exit code ${end.code}`, end.lastLine) };
-    }
-    case "signal":
-      return { type: "failed", how: quoting(`killed by ${end.signal}`, end.lastLine) };
-    case "timeout":
-      return { type: "failed", how: quoting(`not done within ${timeoutMs} ms`, end.lastLine) };
-    case "not started":
-      return { type: "unusable", how: end.message };
-  }
-}
-
-function quoting(how: string, lastLine: string): string {
-  return lastLine === "" ? how : `${how}: ${lastLine}`;
+  const failure = failureOf(end, timeoutMs);
+  if (failure === undefined) return { type: "well" };
+  if (end.type === "not started") return { type: "unusable", how: failure };
+  const couldNotRun = end.type === "exit" && COULD_NOT_RUN.includes(end.code);
+  const how = end.lastLine === "" ? failure : `${failure}: ${end.lastLine}`;
+  return { type: couldNotRun ? "unusable" : "failed", how };
 }

@@ -3,8 +3,8 @@
  * wrong on stderr, 126 where there is nothing to be run. Its argument is {"module":URL,"context":{…}}.
  */
 import { writeSync } from "node:fs";
-import { registerHooks } from "node:module";
 import { oneLine } from "../link/opening.ts";
+import { resolvePackageForAll } from "../link/package-resolution.ts";
 import { exitNow } from "../os/exit.ts";
 import type { HealthContext } from "./health-check.ts";
 
@@ -16,13 +16,8 @@ const { module, context } = JSON.parse(process.argv[2] as string) as {
   readonly context: HealthContext;
 };
 
-// A module may lie anywhere on the disk and still finds the package, for a client of its own.
-registerHooks({
-  resolve: (specifier, at, next) =>
-    specifier === "skink" || specifier.startsWith("skink/")
-      ? next(specifier, { ...at, parentURL: import.meta.url })
-      : next(specifier, at),
-});
+// For a client of its own.
+resolvePackageForAll();
 
 // Keeps a check alive that waits for what never comes: it is late, then, and not ended for lack of anything to do.
 setInterval(() => {}, 1 << 30);

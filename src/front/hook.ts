@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Fifo } from "../block/fifo.ts";
 import type { Log } from "../shadow/ports.ts";
 import type { FrontEvent } from "./events.ts";
-import { Subprocess, type SubprocessEnd } from "./subprocess.ts";
+import { failureOf, Subprocess } from "./subprocess.ts";
 
 /** A run that takes longer is killed, with all that it has started. */
 const TIMEOUT_MS = 10_000;
@@ -95,7 +95,7 @@ export class Hook {
     this.#run = run;
     run.ended.then((end) => {
       this.#run = undefined;
-      const failure = failureOf(end);
+      const failure = failureOf(end, TIMEOUT_MS);
       if (failure !== undefined) this.#log.warn(`${event.device}: the hook for ${event.type} failed: ${failure}`);
       this.#next();
     });
@@ -119,17 +119,4 @@ function environment(event: FrontEvent): Record<string, string> {
     SKINK_DRIVER: event.driver,
     SKINK_EVENT_JSON: JSON.stringify(event),
   };
-}
-
-function failureOf(end: SubprocessEnd): string | undefined {
-  switch (end.type) {
-    case "exit":
-      return end.code === 0 ? undefined : `exit code ${end.code}`;
-    case "signal":
-      return `killed by ${end.signal}`;
-    case "timeout":
-      return `not done within ${TIMEOUT_MS} ms`;
-    case "not started":
-      return end.message;
-  }
 }

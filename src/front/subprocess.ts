@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
 import { DriverOutput, OutputStream } from "../link/output.ts";
-import { groupRuns, killGroup } from "../link/process-group.ts";
+import { killGroup, whenGroupGone } from "../link/process-group.ts";
 
 /** How often to look whether the last of its group is gone. */
 const GROUP_POLL_MS = 5;
@@ -74,7 +74,7 @@ export class Subprocess {
     });
     child.once("exit", (code, signal) => {
       clearTimeout(late);
-      this.#exited(child, closed, code, signal);
+      whenGroupGone(child.pid as number, GROUP_POLL_MS, () => this.#gone(child, closed, code, signal));
     });
   }
 
@@ -118,18 +118,13 @@ export class Subprocess {
     });
   }
 
-  /** It is reaped. */
-  async #exited(
+  /** It is reaped, and nothing of its group runs any more. */
+  async #gone(
     child: ChildProcess,
     closed: Promise<void>,
     code: number | null,
     signal: NodeJS.Signals | null,
   ): Promise<void> {
-    const leader = child.pid as number;
-    while (groupRuns(leader)) {
-      killGroup(leader);
-      await delay(GROUP_POLL_MS);
-    }
     await Promise.race([closed, delay(LAST_WORDS_MS)]);
     child.stdout?.destroy();
     child.stderr?.destroy();
@@ -138,5 +133,19 @@ export class Subprocess {
     if (this.#isLate) this.#end.resolve({ type: "timeout", lastLine });
     else if (signal !== null) this.#end.resolve({ type: "signal", signal, lastLine });
     else this.#end.resolve({ type: "exit", code: code as number, lastLine });
+  }
+}
+
+/** What went wrong, for people; `undefined` where nothing did. `timeoutMs`: what it was given. */
+export function failureOf(end: SubprocessEnd, timeoutMs: number): string | undefined {
+  switch (end.type) {
+    case "exit":
+      return end.code === 0 ? undefined : `exit code ${end.code}`;
+    case "signal":
+      return `killed by ${end.signal}`;
+    case "timeout":
+      return `not done within ${timeoutMs} ms`;
+    case "not started":
+      return end.message;
   }
 }

@@ -33,7 +33,7 @@ const SIGKILL = 9;
 
 /** The code that this host has loaded. */
 export interface LoadedCode {
-  /** Whether a file of the driver is another one now than when it was loaded. */
+  /** Whether a file of the driver is another one now than when it was loaded. Never of a pinned one. */
   changed(): boolean;
   /** The JavaScript for the next host, if it differs from what this one was given. */
   left(): string | undefined;
@@ -102,7 +102,8 @@ export async function run(boot: BootParameters, code: LoadedCode): Promise<void>
   }
   const { device, info } = await orEnd(open(loaded, keeper, epoch, closing.signal));
   const kept = keeper.end();
-  const left = makeFile("skink-code", code.left());
+  const text = codeLeft(code);
+  const left = text === undefined ? undefined : makeFile("skink-code", text);
   state.made = left === undefined ? kept : [...kept, left];
 
   state.begin = () => loop.start((complete) => new Executor(device, info.geometry.blockSize, writes, reads, complete));
@@ -171,10 +172,14 @@ function mapAndClose(fd: number, bytes: number, access: "read" | "write"): Array
   return buffer;
 }
 
-function makeFile(name: string, text: string | undefined): MadeFile | undefined {
-  if (text === undefined) return undefined;
+/** Too much of it is none: what an earlier host has left is not what runs any more. */
+function codeLeft(code: LoadedCode): string | undefined {
+  const text = code.left();
+  return text !== undefined && Buffer.byteLength(text) > MAX_CODE_BYTES ? "{}" : text;
+}
+
+function makeFile(name: string, text: string): MadeFile {
   const content = Buffer.from(text);
-  if (content.byteLength > MAX_CODE_BYTES) return undefined;
   const fd = createMemfd(name, content.byteLength);
   writeSync(fd, content, 0, content.byteLength, 0);
   return { fd, bytes: content.byteLength };

@@ -33,6 +33,8 @@ export interface BootParameters {
   readonly spare: boolean;
   /** Bytes in CODE_FD. */
   readonly codeBytes: number;
+  /** What CODE_FD holds is what the driver is, whatever is on disk. */
+  readonly pinned: boolean;
   readonly writeBytes: number;
   readonly readBytes: number;
   readonly depth: number;

@@ -79,7 +79,8 @@ export class HostProcess {
       line: (line) => this.#hear(line),
       rung: (times) => this.#link?.rung(times),
     });
-    for (const stream of [child.stdout, child.stderr]) if (stream !== null) order.output.read(stream);
+    // Where it could not be started for want of descriptors, there are none.
+    for (const stream of [child.stdout, child.stderr]) if (stream) order.output.read(stream);
     child.once("close", () => order.output.end());
     child.once("error", (error) => this.#notStarted(error));
     child.once("exit", (code, signal) => this.#reaped(code, signal));

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { bootParameters, readBootCode } from "./boot-parameters.ts";
 import { Parts, type Rings } from "./host-parts.ts";
 import type { KeptFile } from "./kept.ts";
+import type { DriverCode } from "./kept-code.ts";
 import type { DriverSource } from "./opening.ts";
 import type { DriverOutput } from "./output.ts";
 import type { SharedArenas } from "./shared-arenas.ts";
@@ -16,8 +17,7 @@ export interface HostOrder {
   /** Submissions that may be outstanding: a power of two. */
   readonly depth: number;
   readonly kept: readonly KeptFile[];
-  /** JavaScript that an earlier host has left. */
-  readonly code: { readonly fd: number; readonly bytes: number } | undefined;
+  readonly code: DriverCode;
   readonly output: DriverOutput;
 }
 
@@ -49,7 +49,7 @@ export function spawnHost(order: HostOrder, spare: boolean): SpawnedHost {
         controlPeer,
         doorbellPeer,
         boot,
-        order.code?.fd ?? boot,
+        order.code.file?.fd ?? boot,
         order.memory.writesFd,
         order.memory.readsFd,
         rings.frontFd,

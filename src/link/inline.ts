@@ -1,9 +1,9 @@
-import { registerHooks } from "node:module";
 import type { FaultKind } from "../block/fault.ts";
 import type { DriverRef, IncarnationEvents, Incarnations, Link, Operation } from "../shadow/ports.ts";
 import { Executor } from "./executor.ts";
 import { findKept, keptTooLate } from "./keeping.ts";
 import { type DriverSource, loadDriver, type Opened, oneLine, openDriver } from "./opening.ts";
+import { resolvePackageForAll } from "./package-resolution.ts";
 import { RING_DEPTH } from "./ring.ts";
 import type { Arenas } from "./shared-arenas.ts";
 import { Views } from "./views.ts";
@@ -55,6 +55,8 @@ export class InlineIncarnations implements Incarnations {
       (error: unknown) => done(oneLine(error)),
     );
   }
+
+  unprepare(): void {}
 
   /** It has no event loop of its own that could give a sign of life: where it hangs, so does the front. */
   ping(): void {}
@@ -209,18 +211,4 @@ class InlineIncarnation implements Link {
     this.#over = true;
     setImmediate(() => this.#exited(kind, how));
   }
-}
-
-let resolving = false;
-
-/** A driver may lie anywhere on the disk and still finds the package. */
-function resolvePackageForAll(): void {
-  if (resolving) return;
-  resolving = true;
-  registerHooks({
-    resolve: (specifier, context, next) =>
-      specifier === "skink" || specifier.startsWith("skink/")
-        ? next(specifier, { ...context, parentURL: import.meta.url })
-        : next(specifier, context),
-  });
 }

@@ -12,6 +12,13 @@ export function killGroup(leader: number): void {
   }
 }
 
+/** Kills the group, and calls back when none of it runs any more; at once, if so. It looks every `pollMs`. */
+export function whenGroupGone(leader: number, pollMs: number, then: () => void): void {
+  killGroup(leader);
+  if (groupRuns(leader)) setTimeout(() => whenGroupGone(leader, pollMs, then), pollMs);
+  else then();
+}
+
 /** Whether a process of the group still runs. One that only waits to be reaped by its parent can't touch anything. */
 export function groupRuns(leader: number): boolean {
   try {

@@ -1,10 +1,9 @@
-import { closeSync } from "node:fs";
 import { readUsage, readVitals } from "../os/process-stat.ts";
 import type { DriverRef, IncarnationEvents, Incarnations, Usage, Vitals } from "../shadow/ports.ts";
-import { type HostMessage, MAX_CODE_BYTES } from "./control.ts";
 import type { HostOwner, SpareKeeper } from "./host-owner.ts";
 import { HostProcess } from "./host-process.ts";
-import { KeptRegions, takeFile } from "./kept.ts";
+import { KeptRegions } from "./kept.ts";
+import { KeptCode } from "./kept-code.ts";
 import { type DriverSource, driverName, oneLine } from "./opening.ts";
 import { DriverOutput } from "./output.ts";
 import { RING_DEPTH } from "./ring.ts";
@@ -24,10 +23,9 @@ export interface ProcessIncarnationsOptions {
   readonly standby?: boolean;
 }
 
-/** JavaScript that a host has left for the next one of the same driver. */
-interface Code {
-  readonly fd: number;
-  readonly bytes: number;
+interface Running {
+  readonly driver: DriverRef;
+  readonly host: HostProcess;
 }
 
 /**
@@ -36,10 +34,9 @@ interface Code {
  */
 export class ProcessIncarnations implements Incarnations {
   readonly #options: ProcessIncarnationsOptions;
-  readonly #hosts = new Map<number, HostProcess>();
+  readonly #running = new Map<number, Running>();
   readonly #kept = new KeptRegions();
-  /** By the URL of the driver's module. */
-  readonly #code = new Map<string, Code>();
+  readonly #code = new KeptCode();
   readonly #spares: Spares;
   /** All hosts of which something is left, spares too. */
   readonly #made = new Set<HostProcess>();
@@ -50,7 +47,8 @@ export class ProcessIncarnations implements Incarnations {
       standby: options.standby ?? false,
       make: (driver, keeper) => this.#make(driver, keeper),
       // Regions are never given up: as many are the same ones.
-      isCurrent: ({ order }) => order.kept.length === this.#kept.list().length,
+      isCurrent: ({ order }, driver) =>
+        order.kept.length === this.#kept.list().length && order.code.pinned === this.#code.of(driver).pinned,
       say: options.output,
     });
   }
@@ -59,24 +57,35 @@ export class ProcessIncarnations implements Incarnations {
     this.#open(epoch, driver, () => this.#spares.take(driver) ?? this.#make(driver, undefined));
   }
 
+  /** The driver that it may replace is pinned. */
   prepare(driver: DriverRef, done: (failure: string | undefined) => void): void {
+    this.pin();
     this.#spares.prepare(driver, done);
   }
 
+  /** The driver that runs may have to come back as it is: from now on it is the code that it runs, whatever is on disk. */
+  pin(): void {
+    for (const { driver } of this.#running.values()) this.#code.pin(driver);
+  }
+
   close(epoch: number): void {
-    this.#hosts.get(epoch)?.close();
+    this.#host(epoch)?.close();
   }
 
   kill(epoch: number): void {
-    this.#hosts.get(epoch)?.kill();
+    this.#host(epoch)?.kill();
+  }
+
+  unprepare(): void {
+    this.#spares.unprepare();
   }
 
   ping(epoch: number): void {
-    this.#hosts.get(epoch)?.ping();
+    this.#host(epoch)?.ping();
   }
 
   beat(epoch: number): number | undefined {
-    return this.#hosts.get(epoch)?.pulse?.beat;
+    return this.#host(epoch)?.pulse?.beat;
   }
 
   vitals(epoch: number): Vitals | undefined {
@@ -85,29 +94,33 @@ export class ProcessIncarnations implements Incarnations {
   }
 
   usage(epoch: number): Usage | undefined {
-    const host = this.#hosts.get(epoch);
+    const host = this.#host(epoch);
     const usage = host?.pid === undefined ? undefined : readUsage(host.pid);
     return usage === undefined ? undefined : { ...usage, lagMs: host?.pulse?.lagMs };
   }
 
   /** The process of a living incarnation. */
   pid(epoch: number): number | undefined {
-    return this.#hosts.get(epoch)?.pid;
+    return this.#host(epoch)?.pid;
   }
 
   /** Ends the spares, forgets what incarnations have kept, and resolves when no process is left. All incarnations must have exited. */
   async dispose(): Promise<void> {
     this.#spares.dispose();
     this.#kept.close();
-    for (const module of this.#code.keys()) this.#setCode(module, undefined);
+    this.#code.close();
     await Promise.all([...this.#made].map(({ ended }) => ended));
+  }
+
+  #host(epoch: number): HostProcess | undefined {
+    return this.#running.get(epoch)?.host;
   }
 
   #open(epoch: number, driver: DriverRef, find: () => HostProcess): void {
     const { sourceOf, events } = this.#options;
     try {
       const host = find();
-      this.#hosts.set(epoch, host);
+      this.#running.set(epoch, { driver, host });
       host.open(epoch, this.#ownerOf(driver));
     } catch (error) {
       const name = driverName(sourceOf(driver));
@@ -121,13 +134,12 @@ export class ProcessIncarnations implements Incarnations {
   /** Throws where the machine refuses what a process takes. */
   #make(driver: DriverRef, keeper: SpareKeeper | undefined): HostProcess {
     const { sourceOf, memory, output, depth } = this.#options;
-    const source = sourceOf(driver);
     const order = {
-      driver: source,
+      driver: sourceOf(driver),
       memory,
       depth: depth ?? RING_DEPTH,
       kept: this.#kept.list(),
-      code: this.#code.get(source.module),
+      code: this.#code.of(driver),
       output: new DriverOutput(output),
     };
     const host = new HostProcess(order, keeper);
@@ -137,37 +149,23 @@ export class ProcessIncarnations implements Incarnations {
   }
 
   #ownerOf(driver: DriverRef): HostOwner {
-    const { sourceOf, events } = this.#options;
-    const { module } = sourceOf(driver);
+    const { events } = this.#options;
     return {
       events,
-      take: (pid, message) => {
-        this.#take(module, pid, message);
+      take: (pid, { kept, code }) => {
+        this.#kept.take(pid, kept);
+        this.#code.opened(driver, pid, code);
         this.#spares.opened(driver);
       },
       openFailed: (epoch, message) => {
-        // Should what an earlier host has left be at fault, the next one does without.
-        this.#setCode(module, undefined);
+        this.#code.openFailed(driver);
         events.openFailed(epoch, message);
       },
       stale: (epoch) => this.#open(epoch, driver, () => this.#make(driver, undefined)),
       exited: (epoch, kind, how) => {
-        this.#hosts.delete(epoch);
+        this.#running.delete(epoch);
         events.exited(epoch, kind, how);
       },
     };
-  }
-
-  #take(module: string, pid: number, message: HostMessage & { type: "opened" }): void {
-    this.#kept.take(pid, message.kept);
-    if (message.code === undefined || message.code.bytes > MAX_CODE_BYTES) return;
-    this.#setCode(module, { fd: takeFile(pid, message.code), bytes: message.code.bytes });
-  }
-
-  #setCode(module: string, code: Code | undefined): void {
-    const old = this.#code.get(module);
-    if (old !== undefined) closeSync(old.fd);
-    if (code === undefined) this.#code.delete(module);
-    else this.#code.set(module, code);
   }
 }

@@ -1,3 +1,4 @@
+import { hasEnded, readStat } from "../os/process-stat.ts";
 import type { DriverRef } from "../shadow/ports.ts";
 import type { SpareKeeper } from "./host-owner.ts";
 import type { HostProcess } from "./host-process.ts";
@@ -14,8 +15,8 @@ export interface SparesOptions {
   readonly standby: boolean;
   /** Throws where the machine refuses what a process takes. */
   make(driver: DriverRef, keeper: SpareKeeper): HostProcess;
-  /** Whether a host that was made now would be no other one. */
-  isCurrent(host: HostProcess): boolean;
+  /** Whether a host of that driver that was made now would be no other one. */
+  isCurrent(host: HostProcess, driver: DriverRef): boolean;
   /** A line for the log. */
   say(line: string): void;
 }
@@ -62,19 +63,18 @@ export class Spares {
   /** An incarnation of that driver has opened: from now on, that is the one to stand by for. */
   opened(driver: DriverRef): void {
     this.#running = driver;
-    if (!this.#options.standby) return;
-    const standby = this.#standby;
-    if (standby?.driver === driver && this.#options.isCurrent(standby.host)) return;
-    this.#standby = undefined;
-    standby?.host.kill();
-    this.#standbyAfter(Math.max(STANDBY_DELAY_MS, this.#retryMs));
+    this.#renewStandby();
   }
 
   /** See {@link Incarnations.prepare}. */
   prepare(driver: DriverRef, done: (failure: string | undefined) => void): void {
     this.#giveUpPrepared("another one was wanted meanwhile");
     const { promise, resolve: settle } = Promise.withResolvers<string | undefined>();
-    promise.then((failure) => setImmediate(done, failure));
+    promise.then((failure) => {
+      setImmediate(done, failure);
+      // The one that runs is there to stay, and is pinned now, as its standby has to be.
+      if (failure !== undefined) this.#renewStandby();
+    });
     try {
       const host = this.#options.make(driver, {
         ready: () => settle(undefined),
@@ -89,6 +89,11 @@ export class Spares {
     }
   }
 
+  /** See {@link Incarnations.unprepare}. */
+  unprepare(): void {
+    this.#giveUpPrepared("it was not wanted any more");
+  }
+
   /** Ends them all, and makes no more. */
   dispose(): void {
     clearTimeout(this.#timer);
@@ -99,8 +104,8 @@ export class Spares {
     this.#giveUpPrepared("the device is disposed of");
   }
 
-  #usable({ host }: Spare): HostProcess | undefined {
-    if (host.isWaiting && this.#options.isCurrent(host)) return host;
+  #usable({ host, driver }: Spare): HostProcess | undefined {
+    if (host.isWaiting && canRun(host) && this.#options.isCurrent(host, driver)) return host;
     host.kill();
     return undefined;
   }
@@ -110,6 +115,17 @@ export class Spares {
     this.#prepared = undefined;
     prepared?.settle(`Cannot prepare driver ${prepared.driver.kind}: ${why}`);
     prepared?.host.kill();
+  }
+
+  /** Sees to it that there will be a standby that would do. */
+  #renewStandby(): void {
+    const driver = this.#running;
+    const standby = this.#standby;
+    if (!this.#options.standby || driver === undefined) return;
+    if (standby?.driver === driver && this.#options.isCurrent(standby.host, driver)) return;
+    this.#standby = undefined;
+    standby?.host.kill();
+    this.#standbyAfter(Math.max(STANDBY_DELAY_MS, this.#retryMs));
   }
 
   #standbyAfter(ms: number): void {
@@ -143,4 +159,10 @@ export class Spares {
     this.#retryMs = Math.min(Math.max(RETRY_MS, 2 * this.#retryMs), MAX_RETRY_MS);
     this.#standbyAfter(this.#retryMs);
   }
+}
+
+/** A process that is suspended, as by SIGSTOP, tells nobody, and would not open. */
+function canRun({ pid }: HostProcess): boolean {
+  const stat = pid === undefined ? undefined : readStat(pid);
+  return stat !== undefined && !hasEnded(stat) && stat.state !== "T";
 }

@@ -8,7 +8,7 @@ import type { DriverRef } from "../shadow/ports.ts";
 import { ProcessIncarnations } from "./process.ts";
 import { createSharedArenas } from "./shared-arenas.ts";
 import { Recorder } from "./testing/recorder.ts";
-import { ended, isRunning } from "./testing/running.ts";
+import { ended, isRunning, suspended } from "./testing/running.ts";
 import { onStage, Stage } from "./testing/stage.ts";
 
 const LIMIT = { timeout: 20_000 };
@@ -127,6 +127,16 @@ claim(
     await stage.open(2);
   },
 );
+
+claim("a standby that is suspended is not waited for", TALKING, async (stage) => {
+  const standby = await openWithStandby(stage);
+  process.kill(standby, "SIGSTOP");
+  await suspended(standby);
+  await over(stage, 1);
+  await stage.open(2);
+  assert.notEqual(stage.incarnations.pid(2), standby);
+  await ended(standby);
+});
 
 test("nothing is left of a standby when its owner is disposed of", LIMIT, async () => {
   let standby = 0;

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { closeSync, ftruncateSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -8,7 +10,7 @@ import { punchHole, seekData, seekHole, zeroRange } from "./holes.ts";
 import { lockExclusive } from "./lock.ts";
 import { addSeals, createMemfd, getSeals, SEAL_FUTURE_WRITE, SEALED_SIZE } from "./memfd.ts";
 import { mapShared } from "./mmap.ts";
-import { hungUp } from "./poll.ts";
+import { hungUp, readerHasGone } from "./poll.ts";
 import { readNoWait } from "./read-now.ts";
 
 test("a memfd cannot be resized, and two mappings of it show the same bytes", () => {
@@ -46,6 +48,19 @@ test("a hang-up is seen in spite of unread bytes", () => {
   assert.equal(hungUp(a), true);
   const heard = Buffer.alloc(4);
   assert.equal(readSync(a, heard), 1);
+  closeSync(a);
+});
+
+test("it is seen that nobody reads any more, and who only writes no more still reads", async () => {
+  const [a, b] = createSocketPair();
+  const peer = new Socket({ fd: b, allowHalfOpen: true });
+  await new Promise<void>((resolve) => peer.end(resolve));
+  const halfClosed = [hungUp(a), readerHasGone(a)];
+  const closed = once(peer, "close");
+  peer.destroy();
+  await closed;
+  assert.deepEqual(halfClosed, [true, false]);
+  assert.equal(readerHasGone(a), true);
   closeSync(a);
 });
 

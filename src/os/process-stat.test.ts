@@ -28,6 +28,17 @@ test("a process that spins has CPU time, one that sleeps none", LIMIT, () =>
   }),
 );
 
+test("CPU time of children counts once they have been waited for", LIMIT, () =>
+  withShell(
+    "i=0; (while [ $((i += 1)) -lt 200000 ]; do :; done) & echo $$; wait; exec sleep 60",
+    1,
+    async ([pid = 0]) => {
+      await until("it to wait", DEADLINE_MS, () => ((readStat(pid)?.childrenCpuMs ?? 0) > 50 ? true : undefined));
+      assert((readStat(pid)?.cpuMs ?? 0) < 50, "its own is not theirs");
+    },
+  ),
+);
+
 test("a process that is stopped by a signal is suspended until it is continued", LIMIT, () =>
   withNode(IDLE, async (pid) => {
     for (const [signal, suspended] of [

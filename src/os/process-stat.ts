@@ -38,6 +38,8 @@ export interface ProcessStat {
   readonly session: number;
   /** CPU time of all its threads, those that have ended too, in steps of 10 ms. */
   readonly cpuMs: number;
+  /** The same of its children that have ended and that it has taken notice of. */
+  readonly childrenCpuMs: number;
 }
 
 /**
@@ -91,14 +93,16 @@ export function oomKills(): number {
   return Number(/^oom_kill (\d+)$/m.exec(read("/proc/vmstat") ?? "")?.[1] ?? 0);
 }
 
-/** proc_pid_stat(5): pid (command) state ppid pgrp session … utime stime …, the last two being fields 14 and 15. */
+/** proc_pid_stat(5): pid (command) state ppid pgrp session … utime stime cutime cstime …, these being fields 14 to 17. */
 function parseStat(text: string | undefined): ProcessStat | undefined {
   if (text === undefined) return undefined;
   // The command may hold anything, parentheses too.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   const [state = "", parent, group, session] = fields;
   const ids = { parent: Number(parent), group: Number(group), session: Number(session) };
-  return { state, ...ids, cpuMs: (Number(fields[11]) + Number(fields[12])) * TICK_MS };
+  // The state is field 3.
+  const timeMs = (field: number): number => Number(fields[field - 3]) * TICK_MS;
+  return { state, ...ids, cpuMs: timeMs(14) + timeMs(15), childrenCpuMs: timeMs(16) + timeMs(17) };
 }
 
 /** What a thread has had of the cores: nanoseconds on one, nanoseconds ready without one. Not every kernel counts them. */

@@ -20,6 +20,8 @@ import type { InFlight } from "./watch.ts";
 export interface DeviceObserver {
   /** So many requests and pieces were with two incarnations when they died: they are going to be tried alone. */
   suspected(count: number): void;
+  /** A driver on probation answered with an error. Whether it has been given up for that. */
+  erred(operation: Operation["kind"], errno: Errno): boolean;
   /** A read found other data than was written. */
   lied(range: Range, cure: LieCure): void;
   /** One of them kills every incarnation that it is given to. Whether it is to be refused for that, with EIO. */
@@ -93,6 +95,7 @@ export class Device implements BlockDevice {
           return admission.writersWait;
         },
         progressed: () => this.#tellDrained(),
+        erred: ({ kind, errno }) => this.#observer?.erred(kind, errno) ?? false,
         lied: (range, cure) => this.#observer?.lied(range, cure),
         suspected: (count) => this.#observer?.suspected(count),
         convicted: ({ kind, offset, length, piece }) =>
@@ -240,6 +243,12 @@ export class Device implements BlockDevice {
 
   believe(): void {
     this.#engine.believe();
+    this.kick();
+  }
+
+  /** The newcomer has proved itself: it is believed, and a larger store makes a larger device. */
+  adopt(): void {
+    this.#engine.adopt();
     this.kick();
   }
 

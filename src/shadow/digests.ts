@@ -85,9 +85,9 @@ export class Digests {
   /**
    * A read returned the bytes of `payload` from `position` on. Returns the blocks that are not what they have to be, neighbours
    * as one range, in order. Where all are right, those that were unknown are remembered: what a driver says
-   * in one breath with a lie is not to be believed.
+   * in one breath with a lie is not to be believed; with `learns` off, none are.
    */
-  check(offset: number, length: number, payload: Payload, position: number): readonly Range[] {
+  check(offset: number, length: number, payload: Payload, position: number, learns = true): readonly Range[] {
     const first = offset / this.#blockSize;
     const end = first + length / this.#blockSize;
     const wrong: Range[] = [];
@@ -110,7 +110,7 @@ export class Digests {
       }
     }
     if (wrong.length > 0) return wrong;
-    if (unknown) this.#learn(first, end, payload, position);
+    if (unknown && learns) this.#learn(first, end, payload, position);
     return NOTHING;
   }
 

@@ -30,6 +30,8 @@ export interface EngineObserver {
   progressed(): void;
   /** So many operations were with two incarnations when they died: they will be tried alone. */
   suspected(count: number): void;
+  /** A driver on probation answered with an error. Whether it has been given up for that: then the operation is for the next one. */
+  erred(operation: Operation): boolean;
   /** A read found other data than was written. */
   lied(range: Range, cure: LieCure): void;
   /** An operation kills every incarnation that it is given to. Whether it is to be refused for that. */
@@ -64,6 +66,9 @@ export class Engine {
   readonly #schedule: Schedule;
   readonly #flusher: Flusher;
 
+  /** The driver whose store is the device's: a larger one makes it grow. Not a fallback, nor one on probation. */
+  #home: DriverRef | undefined;
+  #ref: DriverRef | undefined;
   /** As clients were told. */
   #geometry: Geometry | undefined;
   /** What each driver said of itself when it came first. */
@@ -88,6 +93,8 @@ export class Engine {
   /** `#quiesced` was told: the driver closes, and nothing is submitted to it any more. */
   #closing = false;
   readonly #trial: Trial;
+  /** Where a client's read has gone well. */
+  #readWell: number | undefined;
   /** The incarnation has executed something that was asked of it. */
   #fruitful = false;
   /** The judge's time, over incarnations. */
@@ -125,7 +132,7 @@ export class Engine {
       schedule: this.#schedule,
       shadow: this.#shadow,
       flusher: this.#flusher,
-      control: (submissions, suspect) => this.#check?.control(submissions, this.geometry.size, suspect),
+      control: (submissions, suspect) => this.#check?.control(submissions, this.geometry.size, suspect, this.#readWell),
       suspected: (count) => observer.suspected(count),
       kick: () => this.kick(),
     });
@@ -211,7 +218,11 @@ export class Engine {
     const { writes } = this.#ports;
     const much = size >= pieces * flushShare || writes.fullness >= flushShare;
     const some = writes.usedBytes >= cheapFlushBytes && this.#flusher.isCheap;
-    if (much || this.#observer.writersWait) this.#believe();
+    if (this.#shadow.doubts && (much || this.#observer.writersWait)) {
+      const what = "the shadow is full: what has been flushed on probation can't be given back any more";
+      this.#ports.log.warn(`${this.#ports.name}: ${what}`);
+      this.#believe();
+    }
     if (much || some || this.#observer.writersWait) this.#flusher.wantOwn();
   }
 
@@ -232,6 +243,8 @@ export class Engine {
     }
     this.#attached = observer;
     this.#driver = info;
+    this.#home ??= driver;
+    this.#ref = driver;
     this.#fruitful = false;
     this.#submissions = new Submissions(link, info.geometry, this.#ports.writes.zeroes, this.#judgedTime);
     const mayKill = (offset: number, length: number): boolean =>
@@ -278,6 +291,9 @@ export class Engine {
       return false;
     }
     const convicts = this.#trial.charge(this.#submissions, suspicion);
+    // Each death with requests in hand brings the end of those that kill nearer: no reason to put off the next incarnation.
+    if (suspicion.blame === "requests" && this.#schedule.requests.some(({ outstanding }) => outstanding > 0))
+      this.#fruitful = true;
     this.#judgedTime = this.#submissions.now;
     this.#running = false;
     this.#submissions = undefined;
@@ -355,6 +371,13 @@ export class Engine {
     this.#believe();
   }
 
+  /** The driver that serves has come to stay. */
+  adopt(): void {
+    this.#believe();
+    this.#home = this.#ref;
+    if (this.#running) this.#grow();
+  }
+
   /** Nothing is written any more: what the shadow holds stays there, and writers get EPERM. */
   stopWriting(): void {
     for (const piece of this.#shadow.pieces) this.#shadow.withhold(piece, ERRNO.EPERM);
@@ -393,6 +416,7 @@ export class Engine {
   /** A store that has grown makes a larger device. What a client was told of its size stays true. */
   #grow(): void {
     const { geometry } = this;
+    if (this.#ref !== this.#home) return;
     const size = this.#driver?.geometry.size ?? 0;
     if (size <= geometry.size) return;
     this.#ports.log.info(`${this.#ports.name}: it has grown from ${geometry.size} to ${size} bytes`);
@@ -438,8 +462,13 @@ export class Engine {
   /** All parts of an operation are back. */
   #executed(operation: Operation): void {
     if (this.#trial.isControl(operation)) return;
+    // The driver before it may do better, and the client need not know. What can't be done at all is no failure.
+    const { errno } = operation;
+    const wasAsked = operation.request !== undefined || operation.piece !== undefined || operation.kind === "flush";
+    if (errno !== 0 && errno !== ERRNO.ENOTSUP && wasAsked && this.#shadow.doubts && this.#observer.erred(operation))
+      return;
     if (operation === this.#flusher.inFlight?.operation) return this.#flushed(operation.errno);
-    const { request, errno } = operation;
+    const { request } = operation;
     if (request === undefined && operation.piece === undefined) return this.#checked(operation);
     this.#fruitful = true;
     // Where zeroes have to be written instead, the same operation goes on.
@@ -471,6 +500,7 @@ export class Engine {
       errno = verdict;
     }
     const { offset, length, payload } = request;
+    if (operation.errno === 0) this.#readWell = offset;
     if (request.kind === "read" && payload !== undefined && this.#shadow.overlay(offset, length, payload)) errno = 0;
     if (request.extents !== undefined) request.extents = this.#shadow.overlayExtents(offset, length, request.extents);
     this.#finish(operation, errno);
@@ -549,7 +579,10 @@ export class Engine {
     this.counters.convictions++;
     const { request, piece } = operation;
     if (piece !== undefined) {
-      if (!piece.gone) this.#shadow.withhold(piece, ERRNO.EIO);
+      if (piece.gone) return;
+      // A trim that the driver refuses has had its effect: the sectors are unspecified.
+      if (piece.kind === "trim") this.#shadow.giveUp(piece);
+      else this.#shadow.withhold(piece, ERRNO.EIO);
     } else if (request === undefined) {
       this.#flusher.convicted();
       for (const writer of written) {

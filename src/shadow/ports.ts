@@ -111,6 +111,8 @@ export interface Incarnations {
    * ready for another driver is given up, but for a warm standby of the one that runs.
    */
   prepare(driver: DriverRef, done: (failure: string | undefined) => void): void;
+  /** What was prepared is not wanted after all. */
+  unprepare(): void;
   /** Asks a living incarnation for a sign of life: its `beat` changes when its event loop turns. */
   ping(epoch: number): void;
   /** Changes with each sign of life, work done or a ping answered; `undefined` where a driver gives none. */

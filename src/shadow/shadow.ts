@@ -138,6 +138,11 @@ export class Shadow {
     if (piece.refused === 0) this.refuse(piece, errno);
   }
 
+  /** The piece leaves, and with it the obligation. */
+  giveUp(piece: Piece): void {
+    this.#pieces.cut(piece.offset, piece.length, (gone) => this.#drop(gone));
+  }
+
   /** What was withheld is offered again: to another driver, or because the operator wants it. */
   offerAll(): void {
     for (const piece of this.#pieces) {

@@ -49,11 +49,16 @@ export class StoreCheck {
   #submissions: Submissions | undefined;
   /** Blocks that are read to be remembered, not compared, and are not known yet. */
   readonly #unlearned = new Set<SampledBlock>();
+  /**
+   * What is known of a store by reading alone: it may be what a trim left. So it only helps to judge the first incarnation that
+   * comes after, and more of it has to be wrong than right.
+   */
   #learned: SampledBlock[] = [];
+  #comparing = false;
   readonly #verifies: boolean;
   /** Of the blocks that are compared now: those that were not what they have to be, and how many were. */
   #wrong: SampledBlock[] = [];
-  #right = 0;
+  #right: SampledBlock[] = [];
 
   /** `verifies`: reads are verified anyway, so that a block that is wrong may be a lie, and be found out when it is read. */
   constructor(blockSize: number, memory: Memory, random: Random, verifies: boolean) {
@@ -121,6 +126,7 @@ export class StoreCheck {
     const readable = this.#blocks.filter(
       ({ deaths, offset }) => deaths < SUSPICIOUS_DEATHS && !mayKill(offset, this.#blockSize),
     );
+    this.#comparing = true;
     this.#read(submissions, readable);
     return this.busy;
   }
@@ -146,6 +152,7 @@ export class StoreCheck {
     const learned = unknown.map((offset): SampledBlock => ({ offset, contents: [], deaths: 0 }));
     for (const block of learned) this.#unlearned.add(block);
     this.#learned = learned;
+    this.#comparing = false;
     this.#blocks.push(...learned);
     this.#read(submissions, learned);
   }
@@ -156,13 +163,18 @@ export class StoreCheck {
     const isZeroes = ({ contents }: SampledBlock): number => (contents.includes(this.#zeroes) ? 1 : 0);
     const given = learned.sort((a, b) => isZeroes(a) - isZeroes(b)).slice(SAMPLED_BLOCKS);
     this.#blocks = this.#blocks.filter((block) => !given.includes(block));
-    this.#learned = [];
+    this.#learned = learned.filter((block) => !given.includes(block));
   }
 
-  /** Reads any block, to see that the driver can; not one of the suspect's, unless it has all. */
-  control(submissions: Submissions, size: number, suspect: Operation): Operation {
-    const any = this.#random.below(size / this.#blockSize) * this.#blockSize;
-    const isSuspect = overlaps(suspect.offset, suspect.length, any, this.#blockSize);
+  /** Reads a block, to see that the driver can: one that was read well before, or any; not of the suspect's, unless that has all. */
+  control(
+    submissions: Submissions,
+    size: number,
+    suspect: Operation | undefined,
+    readWell: number | undefined,
+  ): Operation {
+    const any = readWell ?? this.#random.below(size / this.#blockSize) * this.#blockSize;
+    const isSuspect = suspect !== undefined && overlaps(suspect.offset, suspect.length, any, this.#blockSize);
     const offset = isSuspect ? (suspect.offset + suspect.length) % size : any;
     const control = Operation.forCheck(offset, this.#blockSize);
     submissions.issueCheck(control, this.#payload, 0);
@@ -171,7 +183,7 @@ export class StoreCheck {
 
   #read(submissions: Submissions, blocks: readonly SampledBlock[]): void {
     this.#wrong = [];
-    this.#right = 0;
+    this.#right = [];
     this.#submissions = submissions;
     this.#queue = [...blocks];
     const atOnce = Math.min(SAMPLED_BLOCKS, submissions.depth);
@@ -193,6 +205,7 @@ export class StoreCheck {
   lose(mayKill: boolean): void {
     this.#blocks = this.#blocks.filter((block) => !this.#unlearned.has(block));
     this.#unlearned.clear();
+    if (this.#comparing) this.#dropLearned();
     this.#queue = [];
     this.#submissions = undefined;
     if (mayKill) for (const { block } of this.#pending) block.deaths++;
@@ -219,21 +232,41 @@ export class StoreCheck {
       if (!this.busy) this.#choose();
       return undefined;
     }
-    if (found === undefined) return this.#judged();
-    if (block.contents.includes(found)) this.#right++;
-    else this.#wrong.push(block);
+    const isLearned = this.#learned.includes(block);
+    if (found !== undefined && block.contents.includes(found)) this.#right.push(block);
+    // What the driver before it could read, a newcomer has to be able to read.
+    else if (found !== undefined || isLearned) this.#wrong.push(block);
     return this.#judged();
   }
 
   /** One wrong block makes another store; where it may be a lie, it takes as many as are right. */
   #judged(): string | undefined {
-    const [first] = this.#wrong;
-    if (first === undefined || (this.#verifies && this.busy)) return undefined;
-    if (!this.#verifies || this.#wrong.length >= this.#right) {
+    const wrong = this.#wrong.filter((block) => !this.#learned.includes(block));
+    const right = this.#right.length - this.#right.filter((block) => this.#learned.includes(block)).length;
+    const [first] = wrong;
+    if (first !== undefined && (!this.#verifies || (!this.busy && wrong.length >= right))) {
       return `the block at ${first.offset}, durable before, has other contents`;
     }
-    this.#blocks = this.#blocks.filter((block) => !this.#wrong.includes(block));
-    return undefined;
+    if (this.busy) return undefined;
+    const other = this.#otherThanLearned();
+    this.#dropLearned();
+    this.#blocks = this.#blocks.filter((block) => !wrong.includes(block));
+    return other;
+  }
+
+  /** Blocks of zeroes, which most stores have, don't count for a store where others speak against it. */
+  #otherThanLearned(): string | undefined {
+    const count = (blocks: readonly SampledBlock[], counts: (block: SampledBlock) => boolean): number =>
+      blocks.filter((block) => this.#learned.includes(block) && counts(block)).length;
+    const isData = ({ contents }: SampledBlock): boolean => !contents.includes(this.#zeroes);
+    const isOther = [isData, () => true].some((counts) => count(this.#wrong, counts) > count(this.#right, counts));
+    return isOther ? "blocks all over it have other contents than before" : undefined;
+  }
+
+  #dropLearned(): void {
+    this.#blocks = this.#blocks.filter((block) => !this.#learned.includes(block));
+    this.#learned = [];
+    this.#comparing = false;
   }
 }
 

@@ -26,6 +26,7 @@ export type CompletionFault = Extract<
 export class Submissions implements InFlight {
   now: number;
   completed = 0;
+  lastChance = false;
   readonly #link: Link;
   readonly #geometry: Geometry;
   /** Address of MAX_SLOT_BYTES of zeroes in the arena of writes. */

@@ -24,6 +24,7 @@ class Court {
         this.convicts.push(convict);
         return this.refuses;
       },
+      erred: () => false,
       lied: () => {},
     });
   }
@@ -216,6 +217,53 @@ test("P8: where a flush has killed, a stop tries one again once that is forgiven
   bench.device.kick();
   assert.equal(isIdle, true);
   assert.equal(bench.device.shadow.pieces, 0);
+});
+
+test("P8: a flush that hangs where nothing else happens is found, after a read that shows that the driver can", () => {
+  const court = new Court();
+  const { bench } = court;
+  bench.done("write", 1);
+  bench.device.pardon();
+  const flush = bench.send("flush");
+  while (court.convicts.length === 0) {
+    assert(court.deaths < 6, "too many deaths");
+    court.die("perhaps");
+    while (bench.link.pending.some(({ operation }) => operation !== "flush")) {
+      const [first] = bench.link.pending;
+      bench.link.complete(first?.operation ?? "read", first?.offset);
+    }
+  }
+  assert.equal(bench.replies.get(flush), ERRNO.EIO);
+});
+
+test("P8: where the read that should show that the driver can kills as well, it is done without", () => {
+  const court = new Court();
+  const { bench } = court;
+  const read = bench.send("read", 1);
+  while (court.convicts.length === 0) {
+    assert(court.deaths < 8, "too many deaths");
+    court.die();
+  }
+  assert.equal(bench.replies.get(read), ERRNO.EIO);
+});
+
+test("P8: an acknowledged trim whose replay kills has had its effect", () => {
+  const court = new Court();
+  const { bench } = court;
+  bench.done("trim", 5);
+  bench.done("write", 6);
+  while (court.convicts.length === 0) {
+    assert(court.deaths < 5, "too many deaths");
+    court.die();
+    court.completeAllBut(5);
+  }
+  court.completeAllBut(5);
+  bench.restart();
+  court.completeAllBut(5);
+  assert.equal(bench.device.trouble, undefined);
+  const flush = bench.send("flush");
+  bench.link.complete("flush");
+  assert.equal(bench.replies.get(flush), 0);
 });
 
 test("P8: where another driver is to try it, a convict is not refused", () => {

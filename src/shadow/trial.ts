@@ -35,8 +35,8 @@ export interface TrialPorts {
   readonly schedule: Schedule;
   readonly shadow: Shadow;
   readonly flusher: Flusher;
-  /** Has the driver read something that `suspect` doesn't concern. Returns that read. */
-  control(submissions: Submissions, suspect: Operation): Operation | undefined;
+  /** Has the driver read something that `suspect`, or a flush, doesn't concern. Returns that read. */
+  control(submissions: Submissions, suspect: Operation | undefined): Operation | undefined;
   /** So many more operations are suspects. */
   suspected(count: number): void;
   /** There may be something to issue. */
@@ -59,6 +59,8 @@ export class Trial {
   #current: Operation | undefined;
   /** A read that shows that the driver can do anything at all: else its death would prove nothing. */
   #control: Operation | undefined;
+  /** Incarnations in a row that died of that. */
+  #controlDeaths = 0;
   #quietUntil = 0;
   #timer: Timer | undefined;
   /** Somebody may be a suspect. */
@@ -97,6 +99,7 @@ export class Trial {
   next(submissions: Submissions, startsRequests: boolean, flushIsNext: boolean): Operation | undefined {
     if (this.#current !== undefined) return this.#current.allIssued ? undefined : this.#current;
     const { schedule, flusher } = this.#ports;
+    submissions.lastChance = flusher.inFlight !== undefined && isLastChance(flusher.charges);
     for (;;) {
       const flushWaits = flushIsNext && isSuspect(flusher.charges);
       const flushIsTried = flusher.inFlight !== undefined && isSuspect(flusher.charges);
@@ -114,15 +117,19 @@ export class Trial {
   }
 
   /** Whether a flush may be submitted: a suspect, be it the flush or another, has to have the driver to itself. */
-  mayFlush({ outstanding }: Submissions): boolean {
+  mayFlush(submissions: Submissions): boolean {
     if (this.#current !== undefined) return false;
-    return !isSuspect(this.#ports.flusher.charges) || (outstanding === 0 && this.#quietIsOver());
+    if (!isSuspect(this.#ports.flusher.charges)) return true;
+    if (submissions.outstanding > 0 || !this.#quietIsOver() || !this.#isProven(submissions, undefined)) return false;
+    submissions.lastChance = isLastChance(this.#ports.flusher.charges);
+    return true;
   }
 
   /** Whether this was the read before a trial. */
   isControl(operation: Operation): boolean {
     if (operation !== this.#control) return false;
     this.#control = undefined;
+    this.#controlDeaths = 0;
     return true;
   }
 
@@ -140,7 +147,8 @@ export class Trial {
     const flush = flusher.inFlight?.operation;
     const tried = this.#current ?? (isSuspect(flusher.charges) ? flush : undefined);
     // A hang of one that can't do anything says nothing about what it was given.
-    const proves = blame === "requests" || submissions.completed > 0;
+    const proves = blame === "requests" || submissions.completed > 0 || this.#controlDeaths >= SUSPICIOUS_DEATHS;
+    if (this.#control !== undefined) this.#controlDeaths++;
     const alone = proves && tried !== undefined && submissions.inFlight(() => true).size === 1;
     // Suspects waited to be tried, and it died without them: somebody else ends incarnations.
     if (tried === undefined && blame === "perhaps") this.acquitAll();
@@ -177,13 +185,18 @@ export class Trial {
 
   /** The driver is idle: the suspect, once the driver has shown that it can do anything. */
   #start(submissions: Submissions, suspect: Operation): Operation | undefined {
-    if (submissions.completed === 0) {
-      this.#control = this.#ports.control(submissions, suspect);
-      return undefined;
-    }
+    if (!this.#isProven(submissions, suspect)) return undefined;
     this.#waiting.shift();
     this.#current = suspect;
+    submissions.lastChance = isLastChance(suspect.charges);
     return suspect;
+  }
+
+  /** Whether the incarnation has shown that it can do anything. If not, it is asked to; where that kills as well, it isn't. */
+  #isProven(submissions: Submissions, suspect: Operation | undefined): boolean {
+    if (submissions.completed > 0 || this.#controlDeaths >= SUSPICIOUS_DEATHS) return true;
+    this.#control ??= this.#ports.control(submissions, suspect);
+    return false;
   }
 
   #firstReady(): Operation | undefined {
@@ -207,6 +220,10 @@ export class Trial {
 
 function isSuspect(charges: Charges | undefined): boolean {
   return charges !== undefined && charges.deaths >= SUSPICIOUS_DEATHS;
+}
+
+function isLastChance(charges: Charges | undefined): boolean {
+  return charges !== undefined && charges.alone >= CONVICTING_UNSURE_DEATHS - 1;
 }
 
 /** Another incarnation has died with it in hand. */

@@ -42,6 +42,7 @@ class World {
     this.device.observe({
       suspected: () => {},
       convicted: () => true,
+      erred: () => false,
       lied: (_: Range, cure) => {
         this.lies.push(cure);
         // As the supervisor does.

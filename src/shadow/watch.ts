@@ -11,6 +11,8 @@ export interface InFlight {
   /** Submissions of this incarnation that have completed. */
   readonly completed: number;
   readonly outstanding: number;
+  /** What is out is going to fail for good if this incarnation is found to hang: it should be quite sure. */
+  readonly lastChance: boolean;
   /** Calls `visit` for each submission that is out, with the time when it was submitted. */
   each(visit: (operation: Operation, since: number) => void): void;
   /** The longest that one took of those that have completed since this was last asked; `undefined` if none has. */

@@ -35,6 +35,8 @@ export class History {
   crashesAfterFuaOverlap = 0;
   /** Who answers acknowledges flushes and makes nothing durable: its word binds nobody. */
   fooled = false;
+  /** Drivers lie, and of what nothing is known of, nobody can tell: a trimmed sector may read as garbage. */
+  garbled = false;
   /** Sectors that the driver has written otherwise than it said: what is on the medium there binds nobody. */
   readonly spoilt = new Set<number>();
   readonly #store: Store;
@@ -82,7 +84,7 @@ export class History {
   checkRead(entry: Entry, sector: number, content: number): void {
     const allowed = this.#allowedAt(sector, entry.arrival);
     if (this.#isLost(sector, allowed)) return;
-    if (allowed === "anything" && content !== GARBAGE) return;
+    if (allowed === "anything" && (this.garbled || content !== GARBAGE)) return;
     if (allowed === "anything" || !allowed.includes(content)) {
       throw new Violation("P1", `${describe(entry)} found ${contentName(content)}, expected ${list(allowed)}`, sector);
     }

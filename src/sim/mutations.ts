@@ -194,8 +194,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "the judge never judges",
     file: "supervisor/judge.ts",
-    find: "if (finding !== undefined && !isLate) {",
-    replace: "if (finding !== undefined && isLate) {",
+    find: "if (verdict !== undefined && !isLate) {",
+    replace: "if (verdict !== undefined && isLate) {",
   },
   {
     name: "one death alone convicts",
@@ -218,8 +218,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a convicted piece is forgotten",
     file: ENGINE,
-    find: "if (!piece.gone) this.#shadow.withhold(piece, ERRNO.EIO);",
-    replace: "this.#shadow.acknowledge(operation, true);",
+    find: "else this.#shadow.withhold(piece, ERRNO.EIO);",
+    replace: "else this.#shadow.acknowledge(operation, true);",
   },
   {
     name: "a convicted piece is offered to the driver at each flush",
@@ -250,24 +250,6 @@ export const MUTATIONS: readonly Mutation[] = [
     file: SHADOW,
     find: "return !this.#inEscrow && this.#leave(piece);",
     replace: "return this.#leave(piece);",
-  },
-  {
-    name: "what a newcomer says is durable makes the store known",
-    file: ENGINE,
-    find: "payload === undefined || this.#shadow.doubts ||",
-    replace: "payload === undefined ||",
-  },
-  {
-    name: "what may be lost with the driver makes the store known",
-    file: ENGINE,
-    find: "this.#shadow.overlapping(offset, length).length > 0;",
-    replace: "offset < 0 && length < 0;",
-  },
-  {
-    name: "the store is known by blocks that a waiting write is going to change",
-    file: ENGINE,
-    find: "    for (const { request } of this.#schedule.requests) if (request !== undefined) this.#changes(request);\n",
-    replace: "",
   },
   {
     name: "nothing is replayed to another driver",

@@ -143,7 +143,7 @@ export function drawSickness(random: SeededRandom, themes: ReadonlySet<Theme>, w
     })),
     verifies: themes.has("lie") || random.chance(0.2),
     newcomer,
-    fallback: draw("fallback", () => ({ mortal: random.chance(0.2) })),
+    fallback: draw("fallback", () => ({ mortal: random.chance(0.4) })),
     operator: random.chance(0.3),
     policy: {
       ...draw("fallback", () => ({

@@ -1,6 +1,8 @@
 import { ERRNO, type Errno } from "../block/errors.ts";
 import { encodeExtents } from "../block/extents.ts";
-import { EXTENTS_SLOT_BYTES, type Operation, SUBMIT_FAST, SUBMIT_FUA } from "../shadow/ports.ts";
+import { overlaps } from "../block/geometry.ts";
+import { isWriter } from "../block/request.ts";
+import { EXTENTS_SLOT_BYTES, SUBMIT_FAST, SUBMIT_FUA } from "../shadow/ports.ts";
 import { GARBAGE, identify, stamp, ZEROES } from "./content.ts";
 import type { Deed } from "./court.ts";
 import type { DriverKind } from "./driver-kind.ts";
@@ -118,7 +120,7 @@ export class SimDisk {
     const { store, random, trace } = this.#ports;
     const reads = outstanding.filter(({ operation }) => operation === "read" || operation === "extents");
     for (let sector = 0; sector < store.sectors; sector++) {
-      const isRead = reads.some((read) => read.first <= sector && sector < read.first + read.count);
+      const isRead = reads.some((read) => overlaps(read.first, read.count, sector, 1));
       if (isRead || random.chance(0.5)) continue;
       if (trace.recording) trace.add("evict", this.#epoch, sector, 1, 0);
       store.evict(sector);
@@ -174,7 +176,7 @@ export class SimDisk {
     const { random, kind, trace, store, lies, faults } = this.#ports;
     const { badSectors, badFirst, refuse, refuseFua } = kind.profile;
     const { operation, first, count } = submission;
-    const bad = badSectors > 0 && first < badFirst + badSectors && badFirst < first + count;
+    const bad = badSectors > 0 && overlaps(first, count, badFirst, badSectors);
     const fua = (submission.flags & SUBMIT_FUA) !== 0;
     if (faults() && (bad || random.chance(fua ? refuseFua : refuse))) {
       trace.add("refuse", this.#epoch, first, count, 0, operation);
@@ -203,8 +205,4 @@ export class SimDisk {
     if (kind.keepsNothing || !random.chance(kind.profile.destage)) return;
     for (let i = random.between(1, 8); i > 0; i--) store.destage(random.below(store.sectors));
   }
-}
-
-export function isWriter(operation: Operation): boolean {
-  return operation === "write" || operation === "zero" || operation === "trim";
 }

@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { ERRNO } from "../block/errors.ts";
 import type { FaultKind } from "../block/fault.ts";
 import { overlaps } from "../block/geometry.ts";
+import { isWriter } from "../block/request.ts";
 import { type IncarnationEvents, type Link, type Operation, SUBMIT_FUA } from "../shadow/ports.ts";
 import type { VirtualClock } from "./clock.ts";
 import type { Deed } from "./court.ts";
 import type { Hang } from "./sickness.ts";
-import { isWriter, type Result, SimDisk, type SimDiskPorts, type Submission } from "./sim-disk.ts";
+import { type Result, SimDisk, type SimDiskPorts, type Submission } from "./sim-disk.ts";
 import { type Condition, SimProcess } from "./sim-process.ts";
 import { Violation } from "./violation.ts";
 
@@ -189,7 +190,7 @@ export class SimDriver implements Link {
         throw new Violation("P2", "two flushes are in flight");
       }
       const conflict = isWriter(operation) || isWriter(other.operation);
-      if (!conflict || first >= other.first + other.count || other.first >= first + count) continue;
+      if (!conflict || !overlaps(first, count, other.first, other.count)) continue;
       const what = `${operation} and ${other.operation} are in flight at once`;
       throw new Violation("P3", what, Math.max(first, other.first));
     }

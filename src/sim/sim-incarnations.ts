@@ -64,6 +64,8 @@ export class SimIncarnations implements Incarnations {
     this.#living?.crash();
   }
 
+  unprepare(): void {}
+
   prepare(ref: DriverRef, done: (failure: string | undefined) => void): void {
     const { readyMs } = this.#kindOf(ref);
     this.#ports.clock.after(readyMs ?? 1, () => done(readyMs === undefined ? "its module does not load" : undefined));

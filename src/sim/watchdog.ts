@@ -1,4 +1,5 @@
 import type { FaultKind } from "../block/fault.ts";
+import { LAST_CHANCE_PATIENCE } from "../supervisor/judge.ts";
 import { DEFAULT_POLICY } from "../supervisor/policy.ts";
 import type { VirtualClock } from "./clock.ts";
 import type { Hang } from "./sickness.ts";
@@ -103,6 +104,7 @@ export class Watchdog {
   }
 
   #deadline(floorMs: number, adaptedMs: number): number {
-    return Math.min(deadlineCeilingMs, Math.max(floorMs, adaptedMs) * 2 ** this.#missed);
+    // It may be the last chance of what hangs it up.
+    return Math.min(deadlineCeilingMs, Math.max(floorMs, adaptedMs) * LAST_CHANCE_PATIENCE * 2 ** this.#missed);
   }
 }

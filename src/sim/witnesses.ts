@@ -37,8 +37,7 @@ export class Witnesses implements Witness {
   readonly watchdog: Watchdog;
   readonly excuses: Excuses;
   readonly #ports: WitnessesPorts;
-  #fallbacks = 0;
-  #liesCaught = 0;
+  readonly #seen = { lies: 0, fallbacks: 0, readOnly: 0, held: 0, failed: 0 };
 
   constructor(ports: WitnessesPorts) {
     const { profile, clock, random, history } = ports;
@@ -51,10 +50,10 @@ export class Witnesses implements Witness {
     this.excuses = new Excuses({ history, court: this.court, lies: this.lies, trouble: () => ports.trouble() });
   }
 
-  get counts(): Pick<Counts, "hangs" | "poison" | "pieces" | "unlucky" | "lies" | "fallbacks"> {
+  get counts(): Omit<Counts, "upgrades" | "rollbacks"> {
     const { guilty, pieces, unlucky } = this.court;
     const hangs = Object.values(this.watchdog.found).reduce((sum, count) => sum + count, 0);
-    return { hangs, poison: guilty, pieces, unlucky, lies: this.#liesCaught, fallbacks: this.#fallbacks };
+    return { hangs, poison: guilty, pieces, unlucky, ...this.#seen };
   }
 
   // ── What goes in and out of the device ──────────────────────────────────────────────────────────────────────────
@@ -73,6 +72,7 @@ export class Witnesses implements Witness {
 
   /** What the supervisor tells of itself. */
   event(event: DeviceEvent): void {
+    const { profile, history, faults } = this.#ports;
     this.excuses.event(event);
     switch (event.type) {
       case "live":
@@ -81,18 +81,26 @@ export class Witnesses implements Witness {
         return this.#fault(event);
       case "convicted":
         this.watchdog.absolve();
-        return this.court.convicted(event, this.#ports.history.events);
+        return this.court.convicted(event, history.events);
       case "fallback":
-        this.#fallbacks++;
+        this.#seen.fallbacks++;
+        return;
+      case "read-only":
+        this.#seen.readOnly++;
         return;
       case "held":
+        this.#seen.held++;
         return this.court.held(event.reason);
       case "failed":
-        // A store that lies about most of what it is known by is another one.
-        if (this.lies !== undefined && !this.#ports.faults()) throw new WorldsEnd();
+        if (this.lies === undefined) {
+          if (profile.sickness.policy.exhausted === "failed") this.#seen.failed++;
+        } else if (!faults()) {
+          // A store that lies about most of what it is known by is another one.
+          throw new WorldsEnd();
+        }
         return;
       case "lie":
-        this.#liesCaught++;
+        this.#seen.lies++;
         if (this.lies === undefined) throw new Violation("judge", `${event.reason}, and nobody had lied`);
     }
   }

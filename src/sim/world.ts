@@ -1,10 +1,11 @@
 import { Device } from "../shadow/device.ts";
 import type { Log } from "../shadow/ports.ts";
-import { DEFAULT_POLICY } from "../supervisor/policy.ts";
 import { type StopOutcome, Supervisor } from "../supervisor/supervisor.ts";
+import { Aftermath } from "./aftermath.ts";
 import { Clientele } from "./clientele.ts";
 import { VirtualClock } from "./clock.ts";
 import type { Counts } from "./counts.ts";
+import { Course, LIVENESS_MS } from "./course.ts";
 import { type DriverKind, fallbackKind, firstKind, newcomerKind } from "./driver-kind.ts";
 import { History } from "./history.ts";
 import { PoisonedMemory } from "./memory.ts";
@@ -18,19 +19,10 @@ import { Trace } from "./trace.ts";
 import { type PromiseName, Violation, WorldsEnd } from "./violation.ts";
 import { isPoisonAlone, Witnesses } from "./witnesses.ts";
 
-/** How long what is outstanding may take once the faults are off. Virtual milliseconds, as everywhere here. */
-const LIVENESS_MS = 120_000;
+/** From its start on, until the device is live. Virtual milliseconds, as everywhere here. */
 const START_MS = 1000;
-/** After the last reply: until all that is on its way has come. */
-const SETTLE_MS = 1000;
-/** An upgrade takes about as long. */
-const MID_UPGRADE_MS = 200;
-/** More than any world needs: where time stands still, this ends it. */
-const MAX_EVENTS = 400_000;
-
 /** Of the trace, in an outcome. */
 const LINES = 60;
-const READ_SECTORS = 16;
 
 export interface WorldOptions {
   readonly seed: number;
@@ -90,7 +82,8 @@ class World {
   readonly #operator: Operator;
   readonly #witnesses: Witnesses;
   readonly #clientele: Clientele;
-  #events = 0;
+  readonly #course: Course;
+  readonly #aftermath: Aftermath;
   #steps = 0;
   #crashes = 0;
   #faults = true;
@@ -120,6 +113,7 @@ class World {
       driver: () => this.#incarnations.newest,
     });
     const { lies, court, watchdog, excuses } = this.#witnesses;
+    this.#history.garbled = lies !== undefined;
     const first = firstKind(this.#profile);
     const other = fallback === undefined ? undefined : fallbackKind(this.#profile);
     const liarsMs = (policy.probationMs ?? 0) / 2;
@@ -216,54 +210,43 @@ class World {
       faults: () => this.#faults,
       checkError: (entry, errno) => excuses.check(entry, errno),
     });
+    this.#course = new Course(this.#clock, () => this.#situation);
+    this.#aftermath = new Aftermath({
+      profile: this.#profile,
+      course: this.#course,
+      random: this.#random,
+      history: this.#history,
+      writes: this.#writes,
+      reads: this.#reads,
+      newcomer: this.#newcomer,
+      incarnations: this.#incarnations,
+      device: this.#device,
+      supervisor: this.#supervisor,
+      operator: this.#operator,
+      witnesses: this.#witnesses,
+      clientele: this.#clientele,
+      readsOfItsOwn: () => this.#readsOfItsOwn,
+      stopped: () => this.#stopped,
+    });
   }
 
   live(): void {
     this.#supervisor.start();
-    this.#runUntil(() => this.#ready, START_MS, "the device is not live");
+    this.#course.need(() => this.#ready, START_MS, "the device is not live");
     this.#readsOfItsOwn = this.#reads.usedBytes;
     const { script } = this.#options;
     if (script === undefined) this.#clientele.start();
     else this.#clientele.run(script);
     this.#planInterventions();
     const finished = (): boolean => this.#clientele.finished;
-    const inTime = this.#run(finished, this.#profile.faultMs);
+    const inTime = this.#course.until(finished, this.#profile.faultMs);
     // Poison is found and everything else goes on, without anybody's help.
-    if (!inTime && isPoisonAlone(this.#profile)) this.#runUntil(finished, 0, "one that kills holds up all the others");
+    if (!inTime && isPoisonAlone(this.#profile))
+      this.#course.need(finished, 0, "one that kills holds up all the others");
     this.#faults = false;
     this.#trace.add("faults off", 0, 0, 0, 0);
-    this.#runUntil(finished, LIVENESS_MS, "requests are unanswered");
-    this.#recover();
-    this.#readAll("after the faults");
-    this.#refillBudget();
-    this.#incarnations.crash();
-    this.#readAll("after a last crash");
-    this.#runScript([{ kind: "flush", first: 0, count: 0 }], "the last flush");
-    this.#checkRest();
-    this.#runScript([{ kind: "write", first: 0, count: 2, fua: true }], "a last FUA write");
-    this.#checkRest();
-    this.#stop();
-  }
-
-  /** Without faults: the device is well again, by itself or, where it has given something up, by the operator's word. */
-  #recover(): void {
-    const supervisor = this.#supervisor;
-    const serves = (): boolean => supervisor.state === "live" || supervisor.state === "degraded";
-    const rests = (): boolean => serves() && !this.#operator.upgrading;
-    if (this.#profile.sickness.policy.exhausted === undefined && this.#witnesses.lies === undefined) {
-      this.#runUntil(rests, LIVENESS_MS, "the device does not recover");
-    } else if (!this.#run(rests, LIVENESS_MS)) {
-      this.#operator.restart();
-    }
-    this.#refillBudget();
-    if (this.#device.trouble !== undefined) this.#operator.restart();
-    this.#runUntil(() => supervisor.state === "live" && rests(), LIVENESS_MS, "the device is not well again");
-  }
-
-  /** Waits until no restart counts any more. */
-  #refillBudget(): void {
-    if (this.#profile.sickness.fallback === undefined) return;
-    this.#run(() => false, DEFAULT_POLICY.restartBudgetMs + SETTLE_MS);
+    this.#course.need(finished, LIVENESS_MS, "requests are unanswered");
+    this.#aftermath.live();
   }
 
   outcome(thrown: unknown): Outcome {
@@ -301,6 +284,11 @@ class World {
     return this.#faults && this.#random.chance(chance);
   }
 
+  get #situation(): string {
+    const { state, reason } = this.#supervisor;
+    return `state ${state}${reason === undefined ? "" : `: ${reason}`}; waiting: ${this.#clientele.waitsFor}`;
+  }
+
   /** What an operator does meanwhile. */
   #planInterventions(): void {
     const { operator, newcomer, poison } = this.#profile.sickness;
@@ -314,66 +302,6 @@ class World {
       if (upgradeAfterMs === undefined) this.#operator.planUpgrades(this.#newcomer, newcomer.times);
       else this.#operator.planUpgradeAfter(upgradeAfterMs, this.#newcomer);
     }
-  }
-
-  // ── The end ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  #readAll(when: string): void {
-    const { sectors } = this.#profile;
-    const drafts: Draft[] = [];
-    for (let first = 0; first < sectors; first += READ_SECTORS) {
-      drafts.push({ kind: "read", first, count: Math.min(READ_SECTORS, sectors - first) });
-    }
-    this.#runScript(drafts, `the reading ${when}`);
-  }
-
-  /** Without faults: whatever fails now has no excuse. */
-  #runScript(drafts: readonly Draft[], what: string): void {
-    this.#witnesses.excuses.forget();
-    const client = this.#clientele.run(drafts);
-    this.#runUntil(() => client.finished, LIVENESS_MS, `${what} is not over`);
-  }
-
-  /** Everything has been answered and flushed: nothing is held any more, and the medium has it all. */
-  #checkRest(): void {
-    this.#run(() => false, SETTLE_MS);
-    const { pieces } = this.#device.shadow;
-    if (pieces > 0) throw new Violation("P6", `${pieces} pieces are held although everything is durable`);
-    if (this.#device.unanswered > 0) throw new Violation("P7", `${this.#device.unanswered} requests are unanswered`);
-    if (this.#writes.usedBytes > 0) throw new Violation("P6", `${this.#writes.usedBytes} bytes of writes have leaked`);
-    const leaked = this.#reads.usedBytes - this.#readsOfItsOwn;
-    if (leaked > 0) throw new Violation("P6", `${leaked} bytes of reads have leaked`);
-    this.#history.checkEnd();
-  }
-
-  /** In the middle of an upgrade, where there is a newcomer. */
-  #stop(): void {
-    if (this.#newcomer !== undefined) {
-      this.#operator.upgrade(this.#newcomer);
-      this.#run(() => false, this.#random.below(MID_UPGRADE_MS));
-    }
-    this.#supervisor.stop();
-    this.#runUntil(() => this.#stopped !== undefined, LIVENESS_MS, "the device does not stop");
-    if (this.#stopped?.clean !== true)
-      throw new Violation("liveness", `the stop is not clean: ${this.#stopped?.reason}`);
-    if (this.#operator.upgrading) throw new Violation("liveness", "nobody was told of the end of an upgrade");
-  }
-
-  /** Runs until `done`, for `ms` at most. */
-  #run(done: () => boolean, ms: number): boolean {
-    const limit = this.#clock.now() + ms;
-    while (!done()) {
-      if (!this.#clock.step(limit)) return done();
-      if (++this.#events > MAX_EVENTS) throw new Violation("liveness", `${MAX_EVENTS} events and no end`);
-    }
-    return true;
-  }
-
-  #runUntil(done: () => boolean, ms: number, otherwise: string): void {
-    if (this.#run(done, ms)) return;
-    const { waitsFor } = this.#clientele;
-    const state = `state ${this.#supervisor.state}${this.#supervisor.reason === undefined ? "" : `: ${this.#supervisor.reason}`}`;
-    throw new Violation("liveness", `${otherwise} after ${ms} ms (${state}; waiting: ${waitsFor})`);
   }
 }
 

@@ -19,11 +19,6 @@ const MUTE_LOOKS = 2;
 /** How soon to look again. */
 export type Pace = "idle" | "busy" | "close";
 
-/** A verdict, and the deadline that it rests on, if one does. */
-export interface Finding extends Verdict {
-  readonly deadlineMs?: number;
-}
-
 /** What has been seen of one incarnation, look by look. All times are the judge's, which this makes pass. */
 export class Examination {
   readonly #incarnations: Pick<Incarnations, "vitals">;
@@ -64,7 +59,7 @@ export class Examination {
   }
 
   /** `elapsedMs`: since the look before, as far as the front got to run. */
-  look(inFlight: InFlight, elapsedMs: number): Finding | undefined {
+  look(inFlight: InFlight, elapsedMs: number): Verdict | undefined {
     this.#looks++;
     const wasSilent = this.#sign === "silent";
     this.#sign = this.#heartbeat.listen();
@@ -77,9 +72,9 @@ export class Examination {
     this.#heldUpMs = Math.max(this.#heldUpMs - elapsedMs, progressed && this.#busy ? now - this.#progressAt : 0);
     if (progressed || !this.#busy || oldest.size === 0) this.#progressAt = now;
     this.#busy = oldest.size > 0;
-    const finding = this.#hang(now, oldest, progressed, wasSilent) ?? this.#excess.look(now, elapsedMs);
+    const verdict = this.#hang(now, oldest, progressed, wasSilent) ?? this.#excess.look(now, elapsedMs);
     if (this.#sign === "quiet") this.#heartbeat.ask(now);
-    return finding;
+    return verdict;
   }
 
   #learn(inFlight: InFlight, elapsedMs: number): void {
@@ -117,7 +112,7 @@ export class Examination {
     return this.#sign === "mute" && oldest.size === 0 && this.#looks % MUTE_LOOKS === 0;
   }
 
-  #hang(now: number, oldest: Oldest, progressed: boolean, wasSilent: boolean): Finding | undefined {
+  #hang(now: number, oldest: Oldest, progressed: boolean, wasSilent: boolean): Verdict | undefined {
     if (this.#sign === "silent") return this.#silent(now, oldest);
     if (this.#sign === "mute" && this.#isSuspended()) return this.#stopped();
     if (oldest.size === 0) return undefined;
@@ -126,7 +121,7 @@ export class Examination {
     return wasSilent ? undefined : this.#stalled(now, oldest);
   }
 
-  #silent(now: number, oldest: Oldest): Finding | undefined {
+  #silent(now: number, oldest: Oldest): Verdict | undefined {
     if (this.#suspicion?.suspended === true) return this.#isSuspended() ? this.#stopped() : undefined;
     const limitMs = this.#policy.heartbeatTimeoutMs;
     const silentMs = now - (this.#heartbeat.askedAt ?? now);
@@ -145,13 +140,13 @@ export class Examination {
     return (this.#suspicion?.suspendedMs ?? 0) >= this.#policy.heartbeatTimeoutMs;
   }
 
-  #stopped(): Finding {
+  #stopped(): Verdict {
     const forMs = this.#suspicion?.suspendedMs ?? 0;
     return { kind: "stopped", what: `suspended for ${ms(forMs)} (limit ${ms(this.#policy.heartbeatTimeoutMs)})` };
   }
 
   /** Nothing completes at all: each of those that are out holds up the others. */
-  #stalled(now: number, oldest: Oldest): Finding | undefined {
+  #stalled(now: number, oldest: Oldest): Verdict | undefined {
     const deadlineMs = this.#deadlines.deadlockAfter(oldest.keys());
     const stalledMs = now - this.#progressAt;
     if (stalledMs < deadlineMs) return undefined;
@@ -166,7 +161,7 @@ export class Examination {
   }
 
   /** Others complete. Judged when they do, since where nothing does, some may only wait for the slowest. */
-  #stuck(now: number, oldest: Oldest): Finding | undefined {
+  #stuck(now: number, oldest: Oldest): Verdict | undefined {
     const deadlines = new Map(OPERATIONS.map((operation) => [operation, this.#deadlines.stuckAfter(operation)]));
     const flowing = now - this.#heldUpMs;
     const isOverdue = (operation: Operation, since: number): boolean =>

@@ -12,6 +12,8 @@ import type { Policy } from "./policy.ts";
 const TICK_MS = { idle: LONGEST_TICK_MS, busy: 50, close: 25 } as const satisfies Record<Pace, number>;
 /** A tick that took so many times as long was the front's own affair: it did not get to run. */
 const LATE = 2;
+/** Before a request fails for good because a driver hangs over it, it may take so many times as long. */
+export const LAST_CHANCE_PATIENCE = 3;
 
 export interface Verdict {
   readonly kind: FaultKind;
@@ -19,6 +21,8 @@ export interface Verdict {
   readonly what: string;
   /** Of a stuck request: whether a submission is one of those that are past their deadline; the others are not suspected. */
   readonly isOverdue?: (operation: Operation, since: number) => boolean;
+  /** The deadline that was missed, if it rests on one. */
+  readonly deadlineMs?: number;
 }
 
 export interface JudgePorts {
@@ -27,11 +31,12 @@ export interface JudgePorts {
   /** What is with the driver; undefined while it is not attached. Its time has to go on from one incarnation to the next. */
   inFlight(): InFlight | undefined;
   /** The incarnation is sick. It is not watched any more when this is called. */
-  convict(epoch: number, verdict: Verdict): void;
+  found(epoch: number, verdict: Verdict): void;
 }
 
 interface Watched {
   readonly epoch: number;
+  readonly patience: number;
   readonly examination: Examination;
   lookedAt: number;
   tickMs: number;
@@ -64,10 +69,10 @@ export class Judge {
   watch(epoch: number, patience: number): void {
     this.unwatch();
     if (!this.#policy.watch) return;
-    this.#deadlines.patience = patience;
     const { clock, incarnations } = this.#ports;
     this.#watched = {
       epoch,
+      patience,
       examination: new Examination(incarnations, epoch, this.#policy, this.#deadlines),
       lookedAt: clock.now(),
       tickMs: TICK_MS.busy,
@@ -96,13 +101,13 @@ export class Judge {
     // A timer may be early by a fraction of a millisecond; the deadlines are multiples of ticks.
     const elapsedMs = Math.max(watched.tickMs, Math.min(tookMs, LATE * watched.tickMs));
     const inFlight = this.#ports.inFlight();
-    const finding = inFlight === undefined ? undefined : watched.examination.look(inFlight, elapsedMs);
+    this.#deadlines.patience = watched.patience * (inFlight?.lastChance === true ? LAST_CHANCE_PATIENCE : 1);
+    const verdict = inFlight === undefined ? undefined : watched.examination.look(inFlight, elapsedMs);
     // After a late tick, what would speak for the driver may still wait in the front's own event loop, behind this.
-    if (finding !== undefined && !isLate) {
-      const { deadlineMs, ...verdict } = finding;
-      if (deadlineMs !== undefined) this.#deadlines.missed(deadlineMs);
+    if (verdict !== undefined && !isLate) {
+      if (verdict.deadlineMs !== undefined) this.#deadlines.missed(verdict.deadlineMs);
       this.unwatch();
-      this.#ports.convict(watched.epoch, verdict);
+      this.#ports.found(watched.epoch, verdict);
       return;
     }
     watched.lookedAt = now;

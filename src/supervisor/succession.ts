@@ -45,10 +45,10 @@ export class Succession {
     return this.#upgrade;
   }
 
-  /** Whether there is another driver to fall back to. */
+  /** Whether there is another driver to fall back to: from a newcomer, the one before it. */
   get hasFallback(): boolean {
     const { fallback } = this.#ports.drivers;
-    return fallback !== undefined && this.#driver !== fallback;
+    return this.#isNewcomer || (fallback !== undefined && this.#driver !== fallback);
   }
 
   /** The operator wants the one that is meant to serve. */
@@ -59,7 +59,8 @@ export class Succession {
 
   /** The fallback takes over when the incarnation is reaped. */
   fallBack(reason: string): void {
-    this.#fallbackReason = reason;
+    if (this.#isNewcomer) this.#upgrade?.failed(reason);
+    else this.#fallbackReason = reason;
   }
 
   begin(to: DriverRef, observer: UpgradeObserver): Upgrade {
@@ -76,18 +77,16 @@ export class Succession {
 
   /** The incarnation is lost. A newcomer has had its chance, unless it was the operator's doing. */
   lost(kind: FaultKind, reason: string): void {
-    const upgrade = this.#upgrade;
-    const { stage } = upgrade ?? {};
-    const isNewcomer = stage === "on probation" || (stage === "handing over" && this.#driver === upgrade?.to);
-    if (isNewcomer && kind !== "operator") upgrade?.failed(reason);
+    if (this.#isNewcomer && kind !== "operator") this.#upgrade?.failed(reason);
   }
 
-  /** The incarnation is reaped. Whether another driver than the one before is next. */
-  next(): boolean {
+  /** The incarnation is reaped. Whether another driver than the one before is next. `stopping`: no newcomer is given a chance. */
+  next(stopping: boolean): boolean {
     const upgrade = this.#upgrade;
     const reason = this.#fallbackReason;
+    this.#fallbackReason = undefined;
     const { device, drivers } = this.#ports;
-    if (upgrade?.stage === "handing over" && this.#driver === upgrade.from) {
+    if (upgrade?.stage === "handing over" && this.#driver === upgrade.from && !stopping) {
       this.#driver = upgrade.to;
       device.doubt();
       return true;
@@ -98,7 +97,6 @@ export class Succession {
       this.#ports.changed("rollback", upgrade.failure);
       return true;
     }
-    this.#fallbackReason = undefined;
     if (reason === undefined || drivers.fallback === undefined) return false;
     this.#driver = drivers.fallback;
     this.#ports.changed("fallback", reason);
@@ -107,12 +105,12 @@ export class Succession {
 
   live(epoch: number): void {
     if (this.#upgrade?.stage === "rolling back") this.#upgrade.rolledBack(epoch);
-    else this.#upgrade?.live(epoch, () => this.#passed());
+    else if (this.#isNewcomer) this.#upgrade?.live(epoch, () => this.#passed());
   }
 
   /** It has answered so many submissions since it opened. */
   completed(count: number): void {
-    if (this.#upgrade?.hasProved(count) === true) this.#passed();
+    if (this.#isNewcomer && this.#upgrade?.hasProved(count) === true) this.#passed();
   }
 
   /** Neither the newcomer nor the driver before it serves. */
@@ -120,12 +118,18 @@ export class Succession {
     if (this.#upgrade?.stage === "rolling back") this.#upgrade.rolledBack(epoch);
   }
 
+  /** Whether the newcomer of an upgrade serves, or is to. */
+  get #isNewcomer(): boolean {
+    const { stage, to } = this.#upgrade ?? {};
+    return (stage === "handing over" || stage === "on probation") && this.#driver === to;
+  }
+
   /** The newcomer has been on probation for long enough. */
   #passed(): void {
     const upgrade = this.#upgrade;
     if (upgrade?.stage !== "on probation") return;
     this.#first = upgrade.to;
-    this.#ports.device.believe();
+    this.#ports.device.adopt();
     this.#ports.changed("upgraded", `${upgrade.to.kind} has proved itself`);
     upgrade.passed();
   }

@@ -1,4 +1,4 @@
-import { ERRNO } from "../block/errors.ts";
+import { ERRNO, errnoName } from "../block/errors.ts";
 import { blameOf, FAULT_KINDS, type FaultKind, meaningOf } from "../block/fault.ts";
 import type { Convict, Device } from "../shadow/device.ts";
 import type {
@@ -16,6 +16,7 @@ import type { LieCure } from "../shadow/verifier.ts";
 import { CurePlan, type UnplannedEnd } from "./cure.ts";
 import type { DeviceEvent } from "./event.ts";
 import { Judge, type Verdict } from "./judge.ts";
+import { afterRunning } from "./patient-timer.ts";
 import { DEFAULT_POLICY, type Policy } from "./policy.ts";
 import { type Recovery, RecoveryLog } from "./recovery.ts";
 import { type Drivers, Succession } from "./succession.ts";
@@ -141,7 +142,7 @@ export class Supervisor implements IncarnationEvents {
         clock,
         incarnations,
         inFlight: () => device.inFlight,
-        convict: (epoch, verdict) => this.#judged(epoch, verdict),
+        found: (epoch, verdict) => this.#judged(epoch, verdict),
       },
       this.#policy,
     );
@@ -151,6 +152,11 @@ export class Supervisor implements IncarnationEvents {
         this.#tell({ type: "suspects", count, reason });
       },
       convicted: (convict) => this.#convicted(convict),
+      erred: (operation, errno) => {
+        if (this.#succession.upgrade?.stage === undefined) return false;
+        this.#giveUp("errors", `it answered a ${operation} with ${errnoName(errno)}`);
+        return true;
+      },
       lied: ({ offset, length }, cure) => {
         const reason = `a read of ${length} bytes at ${offset} found other data than was written: ${LIE_CURES[cure]}`;
         this.#tell({ type: "lie", offset, length, cure, reason });
@@ -238,7 +244,13 @@ export class Supervisor implements IncarnationEvents {
   upgrade(to: DriverRef, observer: UpgradeObserver): boolean {
     if (this.#stopping || this.#phase.name !== "live" || this.upgrading) return false;
     const { incarnations, device } = this.#ports;
-    const upgrade = this.#succession.begin(to, observer);
+    const upgrade = this.#succession.begin(to, {
+      serving: (epoch, stallMs) => observer.serving(epoch, stallMs),
+      ended: (outcome) => {
+        if (outcome.outcome === "refused") incarnations.unprepare();
+        observer.ended(outcome);
+      },
+    });
     const { openTimeoutMs } = this.#policy;
     upgrade.within(openTimeoutMs, `${to.kind} is not ready after ${openTimeoutMs} ms`);
     incarnations.prepare(to, (failure) => {
@@ -427,7 +439,7 @@ export class Supervisor implements IncarnationEvents {
   #noticed(reason: string): void {
     if (!this.#stopping) this.#say("warn", `epoch ${this.#epoch} is given up: ${reason}`);
     this.#log.noticed(reason, this.#now());
-    this.#heldTimer ??= this.#ports.clock.after(this.#policy.heldTimeoutMs, () => {
+    this.#heldTimer ??= afterRunning(this.#ports.clock, this.#policy.heldTimeoutMs, () => {
       this.#refuseAll(`no driver for ${this.#policy.heldTimeoutMs} ms: ${reason}`);
     });
   }
@@ -461,7 +473,7 @@ export class Supervisor implements IncarnationEvents {
     if (this.#stopping && (this.#nothingLeft || this.#killedToStop)) return this.#stopped();
     const mismatch = this.#mismatch;
     this.#mismatch = undefined;
-    const isAnother = this.#succession.next();
+    const isAnother = this.#succession.next(this.#stopping);
     if (mismatch !== undefined && !isAnother) return this.#fail(mismatch);
     if (isAnother || this.#end === undefined) {
       this.#pardon();
@@ -496,7 +508,7 @@ export class Supervisor implements IncarnationEvents {
     const { exhausted } = this.#policy;
     if (this.#succession.hasFallback) {
       this.#succession.fallBack(reason);
-      this.#succession.next();
+      this.#succession.next(this.#stopping);
       this.#pardon();
       return this.#startIncarnation();
     }
@@ -588,7 +600,7 @@ export class Supervisor implements IncarnationEvents {
   #setPhase(phase: Phase, timeoutMs?: number, late?: () => void): void {
     this.#phaseTimer?.cancel();
     this.#phaseTimer =
-      timeoutMs === undefined || late === undefined ? undefined : this.#ports.clock.after(timeoutMs, late);
+      timeoutMs === undefined || late === undefined ? undefined : afterRunning(this.#ports.clock, timeoutMs, late);
     this.#phase = phase;
   }
 

@@ -23,7 +23,7 @@ const TIMER_LATE_MS = 1;
 export class Patient implements InFlight {
   readonly policy: Policy;
   readonly judge: Judge;
-  /** Every conviction, with the time of it. */
+  /** All that was found, with the time of it. */
   readonly verdicts: (Verdict & { readonly at: number })[] = [];
   vitalsReads = 0;
   pings = 0;
@@ -48,6 +48,7 @@ export class Patient implements InFlight {
   frontStalled = false;
 
   // InFlight.
+  lastChance = false;
   now = 0;
   completed = 0;
   #submitted: Submitted[] = [];
@@ -64,7 +65,7 @@ export class Patient implements InFlight {
   #waitedMs = 0;
   #turn = 0;
   #epoch = 0;
-  /** What a convicted incarnation left, until its successor has answered that much. */
+  /** What a sick incarnation left, until its successor has answered that much. */
   #left = 0;
 
   constructor(policy: Partial<Policy> = {}) {
@@ -80,7 +81,7 @@ export class Patient implements InFlight {
         clock: { now: () => this.#time, after: (ms, callback) => this.#after(ms, callback) },
         incarnations,
         inFlight: () => this,
-        convict: (_, verdict) => void this.verdicts.push({ ...verdict, at: this.#time }),
+        found: (_, verdict) => void this.verdicts.push({ ...verdict, at: this.#time }),
       },
       this.policy,
     );
@@ -112,7 +113,7 @@ export class Patient implements InFlight {
     if (this.#turns) this.#beat++;
   }
 
-  /** Lets time pass, to the first new conviction at most, which it returns. */
+  /** Lets time pass, to the first new verdict at most, which it returns. */
   pass(ms: number): (Verdict & { readonly at: number }) | undefined {
     const before = this.verdicts.length;
     for (const until = this.#time + ms; this.#time < until && this.verdicts.length === before; ) this.#step();

@@ -62,6 +62,10 @@ export class World implements Incarnations {
     this.calls.push(`kill ${epoch}`);
   }
 
+  unprepare(): void {
+    this.calls.push("unprepare");
+  }
+
   prepare(driver: DriverRef, done: (failure: string | undefined) => void): void {
     this.calls.push(`prepare ${driver.kind}`);
     this.prepared = done;

@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { ERRNO } from "../block/errors.ts";
 import type { Policy } from "./policy.ts";
 import { INFO, World } from "./testing.ts";
 import type { UpgradeOutcome } from "./upgrade.ts";
@@ -106,6 +107,7 @@ test("a newcomer that is not ready in time changes nothing, and may come too lat
   world.begin();
   world.clock.advance(50);
   assert.deepEqual(world.outcomes, [{ outcome: "refused", reason: "newcomer is not ready after 50 ms" }]);
+  assert.equal(world.calls.at(-1), "unprepare");
   world.prepared(undefined);
   assert.equal(world.supervisor.state, "live");
   assert.equal(world.begin(), true);
@@ -140,7 +142,8 @@ test("a newcomer that does not open, hangs, dies or is another store is taken ba
     world.open();
     world.completeReads();
     assert.equal(world.supervisor.state, "live", name);
-    assert.equal(world.outcomes[0]?.outcome, "rolled back", name);
+    const [outcome] = world.outcomes;
+    assert(outcome?.outcome === "rolled back" && outcome.served === (name === "dies"), name);
     assert(world.told.includes("rollback"), name);
     world.send("read", 1);
     world.link?.complete("read");
@@ -169,6 +172,27 @@ test("what the newcomer says is durable, it may not be: until it has proved itse
   assert.equal(world.device.shadow.pieces, 0, "the driver that it was taken back to is believed");
 });
 
+test("an error of a newcomer on probation is no client's business: the driver before it is asked again", () => {
+  for (const kind of ["read", "write", "flush"] as const) {
+    const world = new Upgrading();
+    world.begin();
+    world.handOver();
+    world.takeOver();
+    world.send(kind, 3);
+    world.link?.complete(kind, undefined, ERRNO.EIO);
+    assert.equal(world.replies.at(-1), undefined, kind);
+    world.exit();
+    assert.equal(world.calls.at(-1), "start 3", kind);
+    world.open();
+    while (world.replies.at(-1) === undefined) {
+      const [first] = world.link?.pending ?? [];
+      world.link?.complete(first?.operation ?? "read", first?.offset);
+    }
+    assert.equal(world.replies.at(-1), 0, kind);
+    assert.equal(world.supervisor.faults.errors, 1);
+  }
+});
+
 test("once it has proved itself, what was flushed is let go", () => {
   const world = new Upgrading();
   world.begin();
@@ -181,6 +205,71 @@ test("once it has proved itself, what was flushed is let go", () => {
   assert.equal(world.device.shadow.pieces, 1);
   world.clock.advance(1000);
   assert.equal(world.device.shadow.pieces, 0);
+});
+
+test("a larger newcomer makes the device larger only when it has come to stay", () => {
+  const geometry = { ...INFO.geometry, size: 2 * INFO.geometry.size };
+  for (const isGood of [true, false]) {
+    const world = new Upgrading();
+    world.begin();
+    world.handOver();
+    world.open({ ...INFO, geometry });
+    world.completeReads();
+    assert.equal(world.device.geometry.size, INFO.geometry.size);
+    if (isGood) world.clock.advance(1000);
+    else world.exit("exit code 1", "exit");
+    if (!isGood) {
+      world.open();
+      world.completeReads();
+    }
+    assert.equal(world.supervisor.state, "live");
+    assert.equal(world.device.geometry.size, isGood ? geometry.size : INFO.geometry.size);
+  }
+});
+
+test("blocks that are not what they were, as trimmed ones may be, take a newcomer back, and not the driver before it", () => {
+  const world = new Upgrading();
+  world.begin();
+  world.handOver();
+  world.open({ ...INFO, identity: "named otherwise" });
+  // Those that are known to be durable can't be read; those that were read once can't either.
+  while (world.link?.pending.some(({ operation }) => operation === "read")) {
+    world.link.complete("read", undefined, ERRNO.EIO);
+  }
+  world.exit("killed by SIGKILL", "killed");
+  assert.equal(world.calls.at(-1), "start 3");
+  const link = world.open();
+  while (link.pending.some(({ operation }) => operation === "read")) link.complete("read", undefined, ERRNO.EIO);
+  assert.equal(world.supervisor.state, "live");
+  assert.equal(world.outcomes[0]?.outcome, "rolled back");
+});
+
+test("a stop while the driver hands over leaves it with what it has", () => {
+  const world = new Upgrading();
+  world.begin();
+  world.prepared(undefined);
+  world.supervisor.stop();
+  world.link?.complete("flush");
+  world.completeReads();
+  world.exit("exit code 0", "exit");
+  assert.equal(world.outcome?.clean, true);
+  assert(!world.calls.some((call) => call.endsWith("start 2 newcomer")));
+});
+
+test("where the operator kills a newcomer past the budget, the driver before it serves again, not the fallback", () => {
+  const world = new Upgrading({ restartBudget: 1 });
+  world.begin();
+  world.handOver();
+  world.takeOver();
+  for (let kills = 0; kills < 2; kills++) {
+    world.supervisor.kill();
+    world.exit();
+    if (kills === 0) world.takeOver();
+  }
+  world.open();
+  world.completeReads();
+  assert.equal(world.calls.at(-1), "start 4");
+  assert.equal(world.outcomes[0]?.outcome, "rolled back");
 });
 
 test("the operator's kill is no failure of the newcomer", () => {

@@ -76,6 +76,8 @@ export class NbdIncarnations implements Incarnations {
     setImmediate(done, undefined);
   }
 
+  unprepare(): void {}
+
   ping(): void {}
 
   beat(): undefined {}

@@ -111,12 +111,8 @@ export class SpawnedServer implements NbdServerRun {
       this.#lastLine = line;
       this.#order.output(line);
     });
-    for (const pipe of [this.#child.stdout, this.#child.stderr]) {
-      const stream = output.stream();
-      pipe?.on("data", (chunk: Buffer) => stream.push(chunk));
-      pipe?.on("error", () => {});
-      pipe?.once("close", () => stream.end());
-    }
+    // Where the machine has no descriptors left for them there are no pipes.
+    for (const pipe of [this.#child.stdout, this.#child.stderr]) if (pipe) output.read(pipe);
     this.#child.once("close", () => {
       output.end();
       this.#closed.resolve();

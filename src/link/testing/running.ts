@@ -13,3 +13,11 @@ export function isRunning(pid: number): boolean {
 export async function ended(pid: number): Promise<void> {
   while (isRunning(pid)) await delay(POLL_MS);
 }
+
+/** Resolves when it is suspended, which SIGSTOP does at its leisure. Rejects if it has ended. */
+export async function suspended(pid: number): Promise<void> {
+  while (readStat(pid)?.state !== "T") {
+    if (!isRunning(pid)) throw new Error(`Process ${pid} has ended`);
+    await delay(POLL_MS);
+  }
+}

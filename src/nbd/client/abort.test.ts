@@ -147,11 +147,12 @@ test("a server that never answers is given up after the time limit of the handsh
 
 test("a connection on which no reply comes is given up after its time limit, and an idle one is not", async (context) => {
   const place = await served(context);
+  const idle = await place.connect({ replyTimeoutMs: 250 });
   const client = await place.connect({ replyTimeoutMs: 250 });
-  await new Promise((resolve) => setTimeout(resolve, 400));
-  await client.flush();
   place.device.held = true;
   await assert.rejects(client.read(0, 512), { code: "disconnected", message: /nothing has come for 250 ms/ });
   place.device.held = false;
   place.device.answerAll();
+  // It has been idle for longer than that by now.
+  await idle.flush();
 });
