@@ -74,8 +74,11 @@ export class Court {
     this.#killers.set(key, killer);
     // One that is not under way may be found by the reads that look whether a store is the same, which give up at two.
     const most = operation === "read" && count === 1 ? MOST_DEATHS + CHECKS : MOST_DEATHS;
-    // What is left of a larger piece, where that has been cut, may be just this range as well.
-    const alike = (this.#asked.get(`${first} ${count}`) ?? 1) + 1;
+    const asked = this.#asked.get(`${first} ${count}`);
+    // What is left of a larger piece, where that has been cut, may be just the range that a request asks for.
+    const isPiece = (sentence: Sentence): boolean =>
+      sentence.acknowledged && sentence.first === first && sentence.count === count;
+    const alike = asked === undefined ? 1 : asked + (this.#sentences.some(isPiece) ? 1 : 0);
     if (this.#strict && killer.times > most * alike) {
       throw new Violation("P8", `${operation} of [${first}, ${first + count}) has killed ${killer.times} times`, first);
     }

@@ -43,12 +43,15 @@ export class Watchdog {
   readonly #clock: VirtualClock;
   /** Whether links tell of signs of life and of processes: without them one hang looks like another. */
   readonly #tells: boolean;
+  readonly #isLastChance: () => boolean;
   #slowestMs = 0;
   /** Deadlines that were missed since an incarnation was last live. */
   #missed = 0;
 
-  constructor(clock: VirtualClock, tells: boolean) {
+  /** `isLastChance`: whether what is out fails for good if it hangs now, so that it is given more time. */
+  constructor(clock: VirtualClock, tells: boolean, isLastChance: () => boolean = () => false) {
     this.#clock = clock;
+    this.#isLastChance = isLastChance;
     this.#tells = tells;
   }
 
@@ -104,7 +107,7 @@ export class Watchdog {
   }
 
   #deadline(floorMs: number, adaptedMs: number): number {
-    // It may be the last chance of what hangs it up.
-    return Math.min(deadlineCeilingMs, Math.max(floorMs, adaptedMs) * LAST_CHANCE_PATIENCE * 2 ** this.#missed);
+    const patience = this.#isLastChance() ? LAST_CHANCE_PATIENCE : 1;
+    return Math.min(deadlineCeilingMs, Math.max(floorMs, adaptedMs) * patience * 2 ** this.#missed);
   }
 }

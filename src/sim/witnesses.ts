@@ -24,6 +24,8 @@ export interface WitnessesPorts {
   readonly history: History;
   /** Why the device is degraded. */
   trouble(): string | undefined;
+  /** What is with the driver fails for good if that hangs. */
+  lastChance(): boolean;
   /** Off: drivers are well from here on. */
   faults(): boolean;
   /** The newest incarnation. */
@@ -46,7 +48,7 @@ export class Witnesses implements Witness {
     this.#ports = ports;
     this.lies = lies === undefined ? undefined : new Lies(lies, random, history, sectors);
     this.court = new Court(blockSize, isPoisonAlone(profile) && killsSurely(sickness));
-    this.watchdog = new Watchdog(clock, signs.beats && signs.vitals);
+    this.watchdog = new Watchdog(clock, signs.beats && signs.vitals, () => ports.lastChance());
     this.excuses = new Excuses({ history, court: this.court, lies: this.lies, trouble: () => ports.trouble() });
   }
 

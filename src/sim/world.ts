@@ -109,6 +109,7 @@ class World {
       random: this.#random.fork(),
       history: this.#history,
       trouble: () => this.#device.trouble,
+      lastChance: () => this.#device.inFlight?.lastChance ?? false,
       faults: () => this.#faults,
       driver: () => this.#incarnations.newest,
     });
