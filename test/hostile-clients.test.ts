@@ -25,7 +25,7 @@ const UNDER_WAY_TIMEOUT_MS = 20_000;
  * Of a request's time, what the machine may need to give each of four processes the processor once: on two cores a busy
  * neighbour costs that much, however fair the server is.
  */
-const SCHEDULING_MS = 10;
+const SCHEDULING_MS = 20;
 const ENTRY_MS = 10_000;
 /** Of the front: its code, the arenas of a device, and what the collector has not yet collected. */
 const OTHER_MEMORY_BYTES = 600 * MIB;
