@@ -3,7 +3,7 @@
  * the command, and a package file of its own. Tests and the simulator stay out.
  *
  *   dist/package.json  dist/LICENSE
- *   dist/README.md  dist/docs/  dist/bench/results/compare.svg: what the README links to, too
+ *   dist/README.md  dist/docs/  dist/bench/results/*.svg: what the README links to, too
  *   dist/bin/skink.js                     the command
  *   dist/src/**\/*.js, *.d.ts             the same folders as in the checkout
  *   dist/examples/*.js                    the drivers that the demo uses
@@ -17,7 +17,7 @@ import { parseArgs } from "node:util";
 /** The checkout says so by its dependency on Node itself: npm may well run on an older one there. */
 const ENGINES = { node: ">=24" };
 /** What goes in as it is: what people read, and the pictures in it. */
-const COPIED = ["LICENSE", "README.md", "docs", "bench/results/compare.svg"];
+const COPIED = ["LICENSE", "README.md", "docs", "bench/results/compare.svg", "bench/results/kill-curve.svg"];
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 const { values } = parseArgs({ options: { out: { type: "string", default: join(ROOT, "dist") } } });
