@@ -11,14 +11,14 @@ const IMAGE_BYTES = 48 << 20;
 /** Where the image is a hole: zeroes have to arrive as well, over what was there before. */
 const HOLE = { start: 16 << 20, end: 20 << 20 };
 const WANTED_KILLS = 20;
-/** Time enough for a flush of the whole image: a disk that never lives that long can't ever finish one. */
-const KILL_AFTER_LIVE_MS = 100;
+/** Each life is longer than the one before: a disk that never lives long enough for a flush of the image can't ever finish one. */
+const killAfterLiveMs = (kills: number): number => 100 + 10 * kills;
 
 test("nbdcopy brings an image in and out unchanged while drivers are killed", { skip: peer("nbdcopy") }, () =>
   inScene(async (scene) => {
     const front = await serve(scene, `${EXAMPLES}/volatile.ts?size=${IMAGE_BYTES}`);
     const image = Buffer.alloc(IMAGE_BYTES);
-    const killer = new Killer(front, KILL_AFTER_LIVE_MS);
+    const killer = new Killer(front, killAfterLiveMs);
     do {
       randomFillSync(image);
       image.fill(0, HOLE.start, HOLE.end);

@@ -1,12 +1,6 @@
-import koffi from "koffi";
 import { libc } from "./libc.ts";
+import { mapCode } from "./mmap.ts";
 
-const PROT_READ = 1;
-const PROT_WRITE = 2;
-const PROT_EXEC = 4;
-const MAP_PRIVATE = 2;
-const MAP_ANONYMOUS = 0x20;
-const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 const CLONE_VM = 0x100;
 const CLONE_PARENT = 0x8000;
 const WNOHANG = 1;
@@ -16,17 +10,6 @@ const WALL = 0x4000_0000;
 /** Of the code, which is in the first page, and the stack, which grows down from the end. */
 const BYTES = 16384;
 
-const mmap: (
-  address: null,
-  length: number,
-  protection: number,
-  flags: number,
-  fd: number,
-  offset: number,
-) => bigint | null = libc.func("void *mmap(void *addr, size_t length, int prot, int flags, int fd, int64_t offset)");
-const mprotect: (address: bigint, length: number, protection: number) => number = libc.func(
-  "int mprotect(void *addr, size_t length, int prot)",
-);
 const clone: (code: bigint, stack: bigint, flags: number, argument: null) => number = libc.func(
   "int clone(void *fn, void *stack, int flags, void *arg)",
 );
@@ -47,10 +30,8 @@ const waitpid: (pid: number, status: null, options: number) => number = libc.fun
  */
 export function holdMemory(parent: number): number | undefined {
   if (process.arch !== "x64") return undefined;
-  const page = mmap(null, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (page === null || page === MAP_FAILED) return undefined;
-  new Uint8Array(koffi.view(page, BYTES) as ArrayBuffer).set(holderCode(parent));
-  if (mprotect(page, BYTES / 4, PROT_READ | PROT_EXEC) !== 0) return undefined;
+  const page = mapCode(holderCode(parent), BYTES);
+  if (page === undefined) return undefined;
   const pid = clone(page, page + BigInt(BYTES), CLONE_VM | CLONE_PARENT, null);
   return pid > 0 ? pid : undefined;
 }

@@ -3,7 +3,11 @@ import { checked, lastErrno, libc, systemError } from "./libc.ts";
 
 const PROT_READ = 1;
 const PROT_WRITE = 2;
+const PROT_EXEC = 4;
 const MAP_SHARED = 1;
+const MAP_PRIVATE = 2;
+const MAP_ANONYMOUS = 0x20;
+const PAGE_BYTES = 4096;
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 
 const mmap: (
@@ -14,6 +18,9 @@ const mmap: (
   fd: number,
   offset: number,
 ) => bigint | null = libc.func("void *mmap(void *addr, size_t length, int prot, int flags, int fd, int64_t offset)");
+const mprotect: (address: bigint, length: number, protection: number) => number = libc.func(
+  "int mprotect(void *addr, size_t length, int prot)",
+);
 const munmap: (address: bigint, length: number) => number = libc.func("int munmap(void *addr, size_t length)");
 
 export interface Mapping {
@@ -39,4 +46,15 @@ export function mapShared(fd: number, bytes: number, access: "read" | "write"): 
       checked("munmap", munmap(address, bytes));
     },
   };
+}
+
+/**
+ * Maps `bytes` of memory for good, with `code` at its beginning: the first page can be executed and not written any more, the rest
+ * be written. Returns its address; `undefined` on a machine that doesn't allow that.
+ */
+export function mapCode(code: Uint8Array, bytes: number): bigint | undefined {
+  const address = mmap(null, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (address === null || address === MAP_FAILED) return undefined;
+  new Uint8Array(koffi.view(address, bytes)).set(code);
+  return mprotect(address, PAGE_BYTES, PROT_READ | PROT_EXEC) === 0 ? address : undefined;
 }

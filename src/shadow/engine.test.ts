@@ -136,6 +136,22 @@ test("an upgrade to an empty store is found out by a single block that was durab
   assert.match(bench.mismatches[0] ?? "", /the block at 3584, durable before, has other contents/);
 });
 
+test("a driver that came with another store says nothing about the name of this one", () => {
+  const bench = new Bench();
+  bench.done("write", 7);
+  bench.done("flush");
+  bench.device.detach({ blame: "nobody" });
+  bench.device.reaped();
+  bench.attach({ identity: "another" }, { kind: "newcomer" });
+  // What it has there is not what was written.
+  bench.link.complete("read", 7 * SECTOR);
+  assert.equal(bench.mismatches.length, 1);
+  bench.device.detach({ blame: "nobody" });
+  bench.device.reaped();
+  bench.attach({ identity: "this" }, { kind: "newcomer" });
+  assert.equal(bench.mismatches.length, 1, "its name is compared with nothing");
+});
+
 test("a driver of the same name names its store alike, or it is another store", () => {
   const bench = new Bench();
   bench.restart();

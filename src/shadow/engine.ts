@@ -71,7 +71,7 @@ export class Engine {
   #ref: DriverRef | undefined;
   /** As clients were told. */
   #geometry: Geometry | undefined;
-  /** What each driver said of itself when it came first. */
+  /** What each driver said of itself when it first served the store. */
   readonly #known = new Map<DriverRef, DriverInfo>();
   /** Of the incarnation that it is attached to, which may be another driver's than the device was made of. */
   #driver: DriverInfo | undefined;
@@ -236,7 +236,6 @@ export class Engine {
     const difference = misfit ?? (known === undefined ? this.#otherName(driver, info) : differenceOf(known, info));
     if (difference !== undefined) return observer.mismatch(difference);
     this.#geometry ??= info.geometry;
-    if (known === undefined) this.#known.set(driver, info);
     this.#check ??= new StoreCheck(info.geometry.blockSize, this.#ports.reads, this.#ports.random, this.#verifies);
     if (this.#verifies && !info.discards) {
       this.#verifier ??= this.#newVerifier(info.geometry.blockSize);
@@ -388,7 +387,6 @@ export class Engine {
   /** What was withheld from the driver is offered to the next one. */
   pardon(): void {
     this.#shadow.offerAll();
-    this.#flusher.pardon();
     this.#trial.pardon();
   }
 
@@ -402,6 +400,9 @@ export class Engine {
   /** The same store has come back. */
   #run(): void {
     this.#running = true;
+    // Not before: what another store is called says nothing about this one.
+    if (this.#ref !== undefined && this.#driver !== undefined && !this.#known.has(this.#ref))
+      this.#known.set(this.#ref, this.#driver);
     this.#trial.begin();
     this.#grow();
     this.#shadow.invalidate();
@@ -462,11 +463,8 @@ export class Engine {
   /** All parts of an operation are back. */
   #executed(operation: Operation): void {
     if (this.#trial.isControl(operation)) return;
-    // The driver before it may do better, and the client need not know. What can't be done at all is no failure.
     const { errno } = operation;
-    const wasAsked = operation.request !== undefined || operation.piece !== undefined || operation.kind === "flush";
-    if (errno !== 0 && errno !== ERRNO.ENOTSUP && wasAsked && this.#shadow.doubts && this.#observer.erred(operation))
-      return;
+    if (errno !== 0 && this.#shadow.doubts && this.#hasErred(operation)) return;
     if (operation === this.#flusher.inFlight?.operation) return this.#flushed(operation.errno);
     const { request } = operation;
     if (request === undefined && operation.piece === undefined) return this.#checked(operation);
@@ -489,6 +487,13 @@ export class Engine {
     }
     operation.flushing = true;
     this.#flusher.add(operation);
+  }
+
+  /** On probation: the driver before it may do better, and the client need not know. What can't be done at all is no failure. */
+  #hasErred(operation: Operation): boolean {
+    const { request, piece, kind, errno } = operation;
+    const wasAsked = request !== undefined || piece !== undefined || kind === "flush";
+    return wasAsked && errno !== ERRNO.ENOTSUP && this.#observer.erred(operation);
   }
 
   /** A reader is back: the shadow has the last word on what it is told. */

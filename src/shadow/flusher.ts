@@ -3,8 +3,8 @@ import { Operation } from "./operation.ts";
 import type { Clock, Timer } from "./ports.ts";
 import type { Charges } from "./trial.ts";
 
-/** After a flush that killed, the device asks for none of its own for so many times `flushRetryMs`. */
-const CONVICTED_RETRIES = 30;
+/** While flushes kill, the device waits longer and longer before it asks for one of its own: up to so many times `flushRetryMs`. */
+const MAX_CONVICTED_RETRIES = 30;
 /** Flushes are cheap if they take at most one part in so many of the time. */
 const CHEAP_PART = 20;
 
@@ -35,8 +35,8 @@ export class Flusher {
   readonly #due: () => void;
   /** The incarnations that died of a flush, or so it seems. */
   charges: Charges | undefined;
-  /** It has been found that they did. */
-  #kills = false;
+  /** How often it has been found that they did. */
+  #convictions = 0;
   #waiters: Operation[] = [];
   #inFlight: FlushInFlight | undefined;
   #ownWanted = false;
@@ -85,7 +85,7 @@ export class Flusher {
 
   /** The last one that the driver is asked for: there is no later that it could be put off to. */
   wantLast(): void {
-    if (!this.#kills && this.#inFlight === undefined) this.#ownWanted = true;
+    if (this.#convictions === 0 && this.#inFlight === undefined) this.#ownWanted = true;
   }
 
   /** A piece is held: it must not grow old. */
@@ -107,7 +107,7 @@ export class Flusher {
     const flush = this.#inFlight as FlushInFlight;
     this.#inFlight = undefined;
     this.charges = undefined;
-    this.#kills = false;
+    this.#convictions = 0;
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#endedAt = this.#clock.now();
@@ -128,18 +128,17 @@ export class Flusher {
     this.#inFlight = undefined;
   }
 
-  /** Flushes kill: nobody but clients asks for one for a while. */
+  /** Flushes kill: nobody but clients asks for one for a while. The charges stay: the next death by one convicts again. */
   convicted(): void {
-    this.charges = undefined;
-    this.#kills = true;
     this.#ownWanted = false;
-    this.#notBefore = this.#clock.now() + CONVICTED_RETRIES * this.#limits.flushRetryMs;
+    const retries = Math.min(2 ** this.#convictions++, MAX_CONVICTED_RETRIES);
+    this.#notBefore = this.#clock.now() + retries * this.#limits.flushRetryMs;
   }
 
   /** Nothing is held against flushes any more. */
   pardon(): void {
     this.charges = undefined;
-    this.#kills = false;
+    this.#convictions = 0;
     this.#notBefore = 0;
   }
 

@@ -9,13 +9,14 @@ const QUIET_MS = 20;
 
 /** A bench that counts deaths, and remembers who was convicted. */
 class Court {
-  readonly bench = new Bench();
+  readonly bench: Bench;
   readonly convicts: Convict[] = [];
   suspects = 0;
   deaths = 0;
   refuses = true;
 
-  constructor() {
+  constructor(options: ConstructorParameters<typeof Bench>[0] = {}) {
+    this.bench = new Bench(options);
     this.bench.device.observe({
       suspected: (count) => {
         this.suspects += count;
@@ -194,6 +195,47 @@ test("P8: a flush that kills fails, and what it should have made durable stays",
   }
   assert.equal(bench.replies.get(flush), ERRNO.EIO);
   assert.equal(bench.device.shadow.pieces, 1);
+});
+
+test("P8: flushes that were convicted are asked for again soon, then more and more rarely, and one more death convicts again", () => {
+  const court = new Court({ limits: { flushAgeMs: 50, flushRetryMs: 1000 } });
+  const { bench } = court;
+  bench.done("write", 1);
+  bench.send("flush");
+  while (court.convicts.length === 0) {
+    court.die();
+    court.completeAllButFlushes();
+  }
+  const flushIsAskedFor = (): boolean => {
+    bench.device.kick();
+    court.completeAllButFlushes();
+    return bench.link.pending.some(({ operation }) => operation === "flush");
+  };
+  let before = 0;
+  for (let round = 1; round <= 3; round++) {
+    court.die("nobody");
+    let waited = 0;
+    for (; !flushIsAskedFor(); waited += 50) bench.clock.advance(50);
+    assert(waited > before && waited < 10_000, `it waited ${waited} ms, ${before} the time before`);
+    before = waited;
+    court.die();
+    assert.equal(court.convicts.length, 1 + round);
+  }
+});
+
+test("P8: an incarnation that is ended without a flush in hand frees flushes from suspicion", () => {
+  const court = new Court();
+  const { bench } = court;
+  bench.done("write", 1);
+  bench.send("flush");
+  while (court.convicts.length === 0) {
+    court.die("perhaps");
+    court.completeAllButFlushes();
+  }
+  court.die("perhaps");
+  court.completeAllButFlushes();
+  bench.done("flush");
+  assert.equal(bench.device.shadow.pieces, 0);
 });
 
 test("P8: where a flush has killed, a stop tries one again once that is forgiven", () => {

@@ -180,7 +180,7 @@ export class Trial {
     const { schedule, shadow, flusher } = this.#ports;
     for (const request of schedule.requests) request.charges = undefined;
     for (const piece of shadow.pieces) piece.charges = undefined;
-    flusher.charges = undefined;
+    flusher.pardon();
   }
 
   /** The driver is idle: the suspect, once the driver has shown that it can do anything. */
