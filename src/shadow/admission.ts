@@ -1,6 +1,7 @@
 import { ERRNO, type Errno } from "../block/errors.ts";
-import type { Memory } from "../block/memory.ts";
+import { MAX_SLOT_BYTES, type Memory } from "../block/memory.ts";
 import { isWriter, type Request } from "../block/request.ts";
+import type { Home } from "./home.ts";
 import { type Clock, EXTENTS_SLOT_BYTES, type Timer } from "./ports.ts";
 import { WaitingRooms } from "./waiting-room.ts";
 
@@ -8,6 +9,7 @@ export interface AdmissionPorts {
   readonly clock: Clock;
   readonly writes: Memory;
   readonly reads: Memory;
+  readonly home: Home;
   /** Pieces that the shadow holds. */
   pieces(): number;
   /** A limit of the shadow is reached: an own flush may help. */
@@ -30,8 +32,8 @@ export class Admission {
   readonly #stallTimeoutMs: number;
   readonly #writers = new WaitingRooms();
   readonly #readers = new WaitingRooms();
-  /** Writers that are admitted and not answered. */
-  #admittedWriters = 0;
+  /** Pieces that writers which are admitted and not answered may add. */
+  #admittedPieces = 0;
   #serveTimer: Timer | undefined;
   #stallTimer: Timer | undefined;
   #stalled = false;
@@ -64,7 +66,10 @@ export class Admission {
 
   /** An admitted request has been answered, or will not be submitted. */
   left(request: Request): void {
-    if (isWriter(request.kind)) this.#admittedWriters--;
+    if (isWriter(request.kind)) {
+      this.#admittedPieces -= piecesOf(request);
+      this.#ports.home.leave(request);
+    }
     // With nothing left to release, no flush would ever say that it goes on.
     if (this.#ports.pieces() === 0) this.#stalled = false;
     this.serveSoon();
@@ -91,14 +96,15 @@ export class Admission {
 
   #admitWriter(request: Request): "admitted" | "wait" | Errno {
     if (this.refusingWriters !== 0) return this.refusingWriters;
-    // Its acknowledgement adds a piece, and one more where it cuts an older one in two.
-    const room = this.#ports.pieces() + 2 * (this.#admittedWriters + 1) <= this.#pieceLimit;
+    const { pieces, home, writes } = this.#ports;
+    const room = pieces() + this.#admittedPieces + piecesOf(request) <= this.#pieceLimit;
     const waiting = this.#writers.of(request);
-    if (room && !waiting.closed) {
+    if (room && !waiting.closed && home.admit(request)) {
       const needsMemory = request.kind === "write" && request.length > 0;
-      if (needsMemory) request.payload = this.#ports.writes.allocate(request.length);
-      if (!needsMemory || request.payload !== undefined) {
-        this.#admittedWriters++;
+      if (needsMemory) request.payload = writes.allocate(request.length);
+      if (needsMemory && request.payload === undefined) home.leave(request);
+      else {
+        this.#admittedPieces += piecesOf(request);
         waiting.admitted();
         // Those who still wait do so from now on: what finds room by answers alone needs no flush to release any.
         this.#stallTimer?.cancel();
@@ -147,4 +153,9 @@ export class Admission {
     this.#ports.stalled(`no acknowledged write could be released for ${this.#stallTimeoutMs} ms`);
     this.serveSoon();
   }
+}
+
+/** Its acknowledgement adds a piece for each slot, and one more where it cuts an older one in two. */
+function piecesOf({ kind, length }: Request): number {
+  return 1 + (kind === "write" ? Math.max(1, Math.ceil(length / MAX_SLOT_BYTES)) : 1);
 }

@@ -7,6 +7,7 @@ import { Admission } from "./admission.ts";
 import { countReply, type DeviceCounters } from "./counters.ts";
 import type { Range } from "./digests.ts";
 import { Engine } from "./engine.ts";
+import { type Home, IN_MEMORY, type Remains } from "./home.ts";
 import { DEFAULT_LIMITS, type DeviceLimits } from "./limits.ts";
 import type { Operation } from "./operation.ts";
 import type { Piece } from "./piece-map.ts";
@@ -33,6 +34,9 @@ export interface DeviceOptions {
   readonly retains?: boolean;
   /** Whether what is read is compared with what was written, as far as that is known. */
   readonly verify?: "digests" | undefined;
+  /** Where the shadow lives beyond this process, and what was found there; in this process's memory alone if left out. */
+  readonly home?: Home | undefined;
+  readonly remains?: Remains | undefined;
 }
 
 export interface Convict {
@@ -61,16 +65,20 @@ export class Device implements BlockDevice {
   #observer: DeviceObserver | undefined;
   /** Why nothing is written any more. */
   #writesStopped: string | undefined;
+  /** Why nothing is acknowledged any more that would have to be kept. */
+  #homeFailure: string | undefined;
 
   constructor(ports: DevicePorts, limits: Partial<DeviceLimits> = {}, options: DeviceOptions = {}) {
     this.name = ports.name;
     this.#ports = ports;
     const allLimits = { ...DEFAULT_LIMITS, ...limits };
+    const { retains = true, verify, home = IN_MEMORY, remains } = options;
     const admission = new Admission(
       {
         clock: ports.clock,
         writes: ports.writes,
         reads: ports.reads,
+        home,
         pieces: () => this.#engine.pieceCount,
         shortOfRoom: () => {
           this.#engine.makeRoom();
@@ -83,17 +91,17 @@ export class Device implements BlockDevice {
       allLimits,
     );
     this.#admission = admission;
-    const { retains = true, verify } = options;
     this.#engine = new Engine(
       ports,
       allLimits,
-      { retains, verifies: verify === "digests" },
+      { retains, verifies: verify === "digests", home, remains },
       {
         finished: (request, errno, exposed) => this.#finished(request, errno, exposed),
         released: () => admission.released(),
         get writersWait() {
           return admission.writersWait;
         },
+        homeFailed: (reason) => this.#homeFailed(reason),
         progressed: () => this.#tellDrained(),
         erred: ({ kind, errno }) => this.#observer?.erred(kind, errno) ?? false,
         lied: (range, cure) => this.#observer?.lied(range, cure),
@@ -150,6 +158,7 @@ export class Device implements BlockDevice {
   /** Why the device is degraded; `undefined` while it isn't. */
   get trouble(): string | undefined {
     const { refusedPieces } = this.#engine;
+    if (this.#homeFailure !== undefined) return this.#homeFailure;
     if (this.#writesStopped !== undefined) return this.#writesStopped;
     if (refusedPieces > 0)
       return `the driver refuses ${refusedPieces} acknowledged pieces, which are served from the shadow`;
@@ -173,7 +182,8 @@ export class Device implements BlockDevice {
 
   submit(request: Request): void {
     if (this.#admission.refusing !== 0) return this.#reply(request, this.#admission.refusing);
-    if (this.#writesStopped !== undefined && isWriter(request.kind)) return this.#reply(request, ERRNO.EPERM);
+    if (this.#admission.refusingWriters !== 0 && isWriter(request.kind))
+      return this.#reply(request, this.#admission.refusingWriters);
     const nothingToDo = request.kind === "flush" ? this.geometry.readOnly : request.length === 0;
     if (nothingToDo) return this.#reply(request, 0);
     if (request.fast && !this.geometry.zero) return this.#reply(request, ERRNO.ENOTSUP);
@@ -263,7 +273,7 @@ export class Device implements BlockDevice {
   /** Forgets what speaks against requests and pieces: another driver is tried, or the same one once more. */
   pardon(): void {
     this.#writesStopped = undefined;
-    this.#admission.refusingWriters = 0;
+    this.#admission.refusingWriters = this.#homeFailure === undefined ? 0 : ERRNO.EIO;
     this.#engine.pardon();
   }
 
@@ -294,6 +304,16 @@ export class Device implements BlockDevice {
   dispose(): void {
     this.#engine.dispose();
     this.#admission.dispose();
+  }
+
+  /** The home is out of order: what the shadow holds goes on to the store, but nothing comes to it any more. */
+  #homeFailed(reason: string): void {
+    this.#homeFailure = reason;
+    this.#ports.log.error(`${this.name}: ${reason}: writes and flushes get EIO`);
+    this.#admission.refusingWriters = ERRNO.EIO;
+    this.#admission.serveSoon();
+    this.#engine.refuseWriters(ERRNO.EIO);
+    this.kick();
   }
 
   /** A limit is reached and nothing can be released. */

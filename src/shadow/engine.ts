@@ -6,6 +6,7 @@ import { isWriter, type Request } from "../block/request.ts";
 import { type DeviceCounters, newCounters } from "./counters.ts";
 import { Digests, type Range } from "./digests.ts";
 import { Flusher } from "./flusher.ts";
+import { type Home, IN_MEMORY, type Remains } from "./home.ts";
 import type { DeviceLimits } from "./limits.ts";
 import { Operation } from "./operation.ts";
 import type { Piece } from "./piece-map.ts";
@@ -26,6 +27,8 @@ export interface EngineObserver {
   released(): void;
   /** Whether writers wait for something to be released. */
   readonly writersWait: boolean;
+  /** The home keeps nothing any more: what can't be kept is not acknowledged. */
+  homeFailed(reason: string): void;
   /** What could be issued has been. */
   progressed(): void;
   /** So many operations were with two incarnations when they died: they will be tried alone. */
@@ -43,6 +46,10 @@ export interface EngineOptions {
   readonly retains: boolean;
   /** Whether reads are compared with what was written. */
   readonly verifies: boolean;
+  /** The front's memory if left out. */
+  readonly home?: Home | undefined;
+  /** What was found there. */
+  readonly remains?: Remains | undefined;
 }
 
 /**
@@ -62,12 +69,13 @@ export class Engine {
   readonly #ports: DevicePorts;
   readonly #limits: DeviceLimits;
   readonly #observer: EngineObserver;
+  readonly #home: Home;
   readonly #shadow: Shadow;
   readonly #schedule: Schedule;
   readonly #flusher: Flusher;
 
   /** The driver whose store is the device's: a larger one makes it grow. Not a fallback, nor one on probation. */
-  #home: DriverRef | undefined;
+  #owner: DriverRef | undefined;
   #ref: DriverRef | undefined;
   /** As clients were told. */
   #geometry: Geometry | undefined;
@@ -86,6 +94,8 @@ export class Engine {
   /** Requests of the recovery that are not answered; `#attached` is told at 0. */
   #reissued = 0;
   #arrivals = 0;
+  /** Flush requests that the home answers. */
+  readonly #syncing = new Set<Operation>();
   /** Refused pieces have been tried again for the flush that waits. */
   #refusedRetried = false;
   #pumping = false;
@@ -108,7 +118,8 @@ export class Engine {
   #learned: (() => void) | undefined;
 
   constructor(ports: DevicePorts, limits: DeviceLimits, options: EngineOptions, observer: EngineObserver) {
-    const { retains, verifies } = options;
+    const { retains, verifies, home = IN_MEMORY, remains } = options;
+    this.#home = home;
     this.#verifies = verifies;
     this.#ports = ports;
     this.#limits = limits;
@@ -119,9 +130,12 @@ export class Engine {
         released: ({ offset, length, payload, start, contested }) => {
           if (!contested) this.#durable(offset, length, payload, start);
         },
+        home,
       },
       retains,
     );
+    if (remains !== undefined) this.#restore(remains);
+    home.observe({ room: () => observer.released(), failed: (reason) => observer.homeFailed(reason) });
     this.#schedule = new Schedule(this.#shadow);
     this.#flusher = new Flusher(ports.clock, limits, () => {
       if (this.#shadow.size > 0) this.#flusher.wantOwn();
@@ -178,7 +192,7 @@ export class Engine {
     let flushes = 0;
     for (const waiter of this.#flusher.waiters) if (waiter.kind === "flush") flushes++;
     for (const waiter of this.#flusher.inFlight?.waiters ?? []) if (waiter.kind === "flush") flushes++;
-    return this.#schedule.requests.length + flushes;
+    return this.#schedule.requests.length + flushes + this.#syncing.size;
   }
 
   // ── Requests ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -186,10 +200,21 @@ export class Engine {
   /** Takes a request that the driver may be needed for; `kick` starts it. */
   add(request: Request): void {
     const operation = Operation.forRequest(request, ++this.#arrivals);
-    if (request.kind === "flush") return this.#flusher.add(operation);
+    if (request.kind === "flush") return this.#addFlush(operation);
     this.#changes(request);
     if (this.#running) this.#schedule.add(operation);
     else this.#schedule.park(operation);
+  }
+
+  /** Where the home is durable, what was acknowledged is there: no driver is needed. */
+  #addFlush(flush: Operation): void {
+    if (!this.#home.durable) return this.#flusher.add(flush);
+    this.#syncing.add(flush);
+    this.#home.sync((failed) => {
+      this.#syncing.delete(flush);
+      this.#finish(flush, failed ? ERRNO.EIO : 0);
+      this.kick();
+    });
   }
 
   /** Goes on with what the last requests, or completions, made possible. */
@@ -206,6 +231,12 @@ export class Engine {
     this.refuseFlushes(errno);
   }
 
+  /** Ends every writer that is not with the driver. */
+  refuseWriters(errno: Exclude<Errno, 0>): void {
+    for (const operation of this.#schedule.requests.filter(({ writer, issued }) => writer && !issued))
+      this.#finish(operation, errno);
+  }
+
   refuseFlushes(errno: Exclude<Errno, 0>): void {
     for (const waiter of this.#flusher.takeFlushes()) this.#finish(waiter, errno);
   }
@@ -216,7 +247,7 @@ export class Engine {
     if (size === 0) return;
     const { pieces, flushShare, cheapFlushBytes } = this.#limits;
     const { writes } = this.#ports;
-    const much = size >= pieces * flushShare || writes.fullness >= flushShare;
+    const much = size >= pieces * flushShare || Math.max(writes.fullness, this.#home.fullness) >= flushShare;
     const some = writes.usedBytes >= cheapFlushBytes && this.#flusher.isCheap;
     if (this.#shadow.doubts && (much || this.#observer.writersWait)) {
       const what = "the shadow is full: what has been flushed on probation can't be given back any more";
@@ -242,10 +273,12 @@ export class Engine {
     }
     this.#attached = observer;
     this.#driver = info;
-    this.#home ??= driver;
+    this.#owner ??= driver;
     this.#ref = driver;
     this.#fruitful = false;
-    this.#submissions = new Submissions(link, info.geometry, this.#ports.writes.zeroes, this.#judgedTime);
+    // What the home makes durable the driver need not.
+    const geometry = this.#home.durable ? { ...info.geometry, fua: false } : info.geometry;
+    this.#submissions = new Submissions(link, geometry, this.#ports.writes.zeroes, this.#judgedTime);
     const mayKill = (offset: number, length: number): boolean =>
       this.#schedule.requests.some(
         (other) => other.charges !== undefined && overlaps(other.offset, other.length, offset, length),
@@ -373,15 +406,16 @@ export class Engine {
   /** The driver that serves has come to stay. */
   adopt(): void {
     this.#believe();
-    this.#home = this.#ref;
-    if (this.#running) this.#grow();
+    this.#owner = this.#ref;
+    if (!this.#running) return;
+    this.#grow();
+    this.#remember();
   }
 
   /** Nothing is written any more: what the shadow holds stays there, and writers get EPERM. */
   stopWriting(): void {
     for (const piece of this.#shadow.pieces) this.#shadow.withhold(piece, ERRNO.EPERM);
-    for (const operation of this.#schedule.requests.filter(({ writer, issued }) => writer && !issued))
-      this.#finish(operation, ERRNO.EPERM);
+    this.refuseWriters(ERRNO.EPERM);
   }
 
   /** What was withheld from the driver is offered to the next one. */
@@ -405,9 +439,10 @@ export class Engine {
       this.#known.set(this.#ref, this.#driver);
     this.#trial.begin();
     this.#grow();
+    this.#remember();
     this.#shadow.invalidate();
     this.#rebuild();
-    for (const request of this.#schedule.requests) this.#partOfRecovery(request);
+    for (const request of this.#schedule.requests) if (!request.keeping) this.#partOfRecovery(request);
     for (const waiter of this.#flusher.waiters) this.#partOfRecovery(waiter);
     // An own flush that was lost with the last incarnation is wanted by nobody else.
     if (this.#shadow.size > 0) this.#flusher.holdsPieces();
@@ -417,11 +452,28 @@ export class Engine {
   /** A store that has grown makes a larger device. What a client was told of its size stays true. */
   #grow(): void {
     const { geometry } = this;
-    if (this.#ref !== this.#home) return;
+    if (this.#ref !== this.#owner) return;
     const size = this.#driver?.geometry.size ?? 0;
     if (size <= geometry.size) return;
     this.#ports.log.info(`${this.#ports.name}: it has grown from ${geometry.size} to ${size} bytes`);
     this.#geometry = { ...geometry, size };
+  }
+
+  /** For a front that comes after this one. */
+  #remember(): void {
+    const { epoch } = this.#submissions ?? {};
+    if (epoch === undefined || this.#ref === undefined) return;
+    const { geometry } = this;
+    this.#home.remember({ geometry, epoch, kind: this.#ref.kind, identity: this.#driver?.identity });
+  }
+
+  /** What the front before has acknowledged, and what it knew of the store. */
+  #restore({ store, pieces }: Remains): void {
+    this.#shadow.restore(pieces);
+    if (store === undefined) return;
+    const { geometry, kind, identity } = store;
+    this.#geometry = geometry;
+    this.#known.set({ kind }, { geometry, identity, discards: false });
   }
 
   #partOfRecovery(operation: Operation): void {
@@ -476,9 +528,8 @@ export class Engine {
     if (request === undefined) return;
     if (!operation.writer) return this.#read(operation, request);
     if (errno !== 0) return this.#refused(operation, request);
-    if (!request.fua || this.#submissions?.makesDurable(operation) === true) {
-      return this.#acknowledge(operation, request.fua);
-    }
+    if (!request.fua || this.#home.durable) return this.#acknowledge(operation, false);
+    if (this.#submissions?.makesDurable(operation) === true) return this.#acknowledge(operation, true);
     if (operation.generation !== this.#shadow.generation) {
       // A flush failed meanwhile; what was written before is not to be relied on.
       operation.reset();
@@ -538,7 +589,25 @@ export class Engine {
     if (this.#shadow.size > 0) this.#flusher.holdsPieces();
     this.makeRoom();
     if (unexecuted.length > 0) this.#schedule.addReplays(unexecuted);
-    this.#finish(operation, 0);
+    this.#keep(operation);
+  }
+
+  /**
+   * Answers a writer once the home keeps it. Until then it stays in its place: nobody reads what might be gone after the front's
+   * death. No loss of an incarnation concerns it any more.
+   */
+  #keep(operation: Operation): void {
+    const home = this.#home;
+    const isSynced = home.durable && operation.request?.fua === true;
+    if (home.immediate && !isSynced) return this.#finish(operation, 0);
+    operation.keeping = true;
+    const done = (failed: boolean): void => {
+      operation.keeping = false;
+      this.#finish(operation, failed ? ERRNO.EIO : 0);
+      this.kick();
+    };
+    if (isSynced) home.sync(done);
+    else home.kept(done);
   }
 
   /** The blocks that the store is known by may hold something else soon. */
@@ -648,6 +717,7 @@ export class Engine {
       this.#flusher.requeue(flush.waiters);
     } else {
       this.#shadow.release(flush.mark);
+      this.#home.released();
       if (this.#unsettledAt !== undefined && this.#unsettledAt < flush.mark) this.#unsettledAt = undefined;
       this.#observer.released();
       for (const writer of writers) this.#acknowledge(writer, true);
@@ -672,7 +742,10 @@ export class Engine {
   #writeAgain(pieces: readonly Piece[]): void {
     const waitsForFlush = this.#schedule.requests.some(
       ({ issued, request, offset, length }) =>
-        issued && request?.fua === true && pieces.some((piece) => overlaps(offset, length, piece.offset, piece.length)),
+        issued &&
+        !this.#home.durable &&
+        request?.fua === true &&
+        pieces.some((piece) => overlaps(offset, length, piece.offset, piece.length)),
     );
     // The replays would wait for that writer, and it, perhaps, for a flush, which waits for every replay.
     if (waitsForFlush) return this.#syncFailed();
@@ -689,6 +762,7 @@ export class Engine {
   #believe(): void {
     if (!this.#shadow.doubts) return;
     this.#shadow.believe();
+    this.#home.released();
     this.#observer.released();
   }
 

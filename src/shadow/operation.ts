@@ -38,6 +38,8 @@ export class Operation {
   queued = false;
   /** Written and completed; now waiting for the flush that makes it durable. */
   flushing = false;
+  /** Executed and in the shadow; its answer waits for the home. */
+  keeping = false;
   /** Lost in flight: an incarnation that is given up but not reaped may still touch its memory. */
   exposed = false;
   /** It was in flight or waiting when the incarnation before died, and is part of the recovery. */

@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import fc from "fast-check";
+import { overlaps } from "../block/geometry.ts";
 import { type Piece, PieceMap } from "./piece-map.ts";
 
 const SECTORS = 400;
@@ -22,6 +23,7 @@ function piece(offset: number, length: number, id: number): Piece {
     contested: false,
     replay: undefined,
     gone: false,
+    note: 0,
   };
 }
 
@@ -49,10 +51,21 @@ test("the map holds the newest write of every sector, and the right bytes of it"
       const model = new Array<number | undefined>(SECTORS).fill(undefined);
       let references = 0;
       for (const [id, { range: written, keep }] of writes.entries()) {
-        const remainders = map.cut(written.offset, written.length, (cut) => {
-          assert(cut.gone);
-          references--;
-        });
+        const shrunk: Piece[] = [];
+        const remainders = map.cut(
+          written.offset,
+          written.length,
+          (cut) => {
+            assert(cut.gone);
+            references--;
+          },
+          (left, rest) => shrunk.push(...(rest === undefined ? [] : [rest]), left),
+        );
+        for (const { offset, length } of shrunk) assert(!overlaps(offset, length, written.offset, written.length));
+        assert.deepEqual(
+          shrunk.filter((left) => remainders.includes(left)),
+          remainders,
+        );
         references += remainders.length;
         model.fill(undefined, written.offset, written.offset + written.length);
         if (!keep) continue;
@@ -73,7 +86,12 @@ test("overlapping finds exactly the pieces that share a byte with the range, in 
     fc.property(fc.array(range, { maxLength: 300 }), range, (writes, asked) => {
       const map = new PieceMap();
       for (const [id, { offset, length }] of writes.entries()) {
-        map.cut(offset, length, () => {});
+        map.cut(
+          offset,
+          length,
+          () => {},
+          () => {},
+        );
         map.insert(piece(offset, length, id));
       }
       const expected = [...map].filter(
@@ -102,7 +120,13 @@ test("both halves of a piece that is cut in the middle share its payload", () =>
   const map = new PieceMap();
   const whole = piece(0, 10, 1);
   map.insert(whole);
-  const remainders = map.cut(4, 2, () => assert.fail("nothing is gone"));
+  const told: unknown[] = [];
+  const remainders = map.cut(
+    4,
+    2,
+    () => assert.fail("nothing is gone"),
+    (...cut) => told.push(cut),
+  );
   assert.deepEqual(
     [...map].map(({ offset, length, start }) => ({ offset, length, start })),
     [
@@ -110,6 +134,7 @@ test("both halves of a piece that is cut in the middle share its payload", () =>
       { offset: 6, length: 4, start: 10_006 },
     ],
   );
+  assert.deepEqual(told, [[whole, remainders[0]]]);
   assert.equal(remainders[0]?.payload, whole.payload);
   assert.equal(whole.payload?.references, 2);
 });

@@ -31,6 +31,8 @@ export interface Piece {
   replay: Operation | undefined;
   /** Cut away or released: in no map any more. */
   gone: boolean;
+  /** The home's own note, of where it keeps the piece. */
+  note: number;
 }
 
 /** A chunk is split in two when it has grown to this many pieces. */
@@ -100,9 +102,15 @@ export class PieceMap {
   /**
    * Cuts a range out of every piece. What lies inside goes to `cut`, which may release it; what is left
    * of a piece on the right of the range, where something is left on the left too, is a new piece.
-   * Returns these new pieces; they share the payload and count as references to it.
+   * `shrunk` is told of each piece that has lost a part, with that new one. Returns the new pieces; they share
+   * the payload and count as references to it.
    */
-  cut(offset: number, length: number, cut: (piece: Piece) => void): Piece[] {
+  cut(
+    offset: number,
+    length: number,
+    cut: (piece: Piece) => void,
+    shrunk: (piece: Piece, rest: Piece | undefined) => void,
+  ): Piece[] {
     const remainders: Piece[] = [];
     const end = offset + length;
     for (const piece of this.overlapping(offset, length)) {
@@ -113,17 +121,15 @@ export class PieceMap {
         cut(piece);
       } else if (piece.offset < offset) {
         piece.length = offset - piece.offset;
-        if (pieceEnd > end) {
-          const skipped = end - piece.offset;
-          if (piece.payload !== undefined) piece.payload.references++;
-          const rest = { offset: end, length: pieceEnd - end, start: piece.start + skipped };
-          remainders.push({ ...piece, ...rest, replay: undefined });
-        }
+        const rest = pieceEnd > end ? restOf(piece, end, pieceEnd) : undefined;
+        if (rest !== undefined) remainders.push(rest);
+        shrunk(piece, rest);
       } else {
         const skipped = end - piece.offset;
         piece.offset = end;
         piece.start += skipped;
         piece.length -= skipped;
+        shrunk(piece, undefined);
       }
     }
     for (const remainder of remainders) this.insert(remainder);
@@ -178,4 +184,11 @@ export class PieceMap {
     }
     this.#index = low;
   }
+}
+
+/** What was left of `piece`, before it shrunk, from `from` to `until`: a piece of its own, with a reference of its own. */
+function restOf(piece: Piece, from: number, until: number): Piece {
+  if (piece.payload !== undefined) piece.payload.references++;
+  const start = piece.start + (from - piece.offset);
+  return { ...piece, offset: from, length: until - from, start, replay: undefined };
 }

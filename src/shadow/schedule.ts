@@ -177,7 +177,8 @@ export class Schedule {
     this.#replays = 0;
     for (const request of this.#requests) {
       unlink(request);
-      request.reset();
+      // What waits for the home alone has been executed, and is in the shadow.
+      if (!request.keeping) request.reset();
     }
   }
 

@@ -1,7 +1,8 @@
 import type { Errno } from "../block/errors.ts";
 import { appendExtent } from "../block/extents.ts";
-import { type Payload, restOfSlot, slotBytes } from "../block/memory.ts";
+import { MAX_SLOT_BYTES, type Payload, restOfSlot, slotBytes } from "../block/memory.ts";
 import type { Extent } from "../block/request.ts";
+import type { Home, RemainingPiece } from "./home.ts";
 import type { Operation } from "./operation.ts";
 import { type Piece, PieceMap } from "./piece-map.ts";
 
@@ -10,6 +11,8 @@ export interface ShadowPorts {
   release(payload: Payload): void;
   /** A piece is about to leave because the store holds it durably. */
   released(piece: Piece): void;
+  /** Is told of every change. */
+  readonly home: Home;
 }
 
 /**
@@ -23,6 +26,8 @@ export class Shadow {
   /** Off: nothing is kept, as elsewhere; there to show the difference. */
   readonly #retains: boolean;
   readonly #pieces = new PieceMap();
+  readonly #gone = (piece: Piece): void => this.#drop(piece);
+  readonly #shrunk = (piece: Piece, rest: Piece | undefined): void => this.#ports.home.cut(piece, rest);
   #generation = 1;
   #tick = 0;
   #refused = 0;
@@ -71,39 +76,30 @@ export class Shadow {
 
   /**
    * The writer is about to be acknowledged: its range is cut out of the older pieces and, unless it is durable, becomes
-   * a piece, which takes a reference to the payload of its own. Returns the pieces that came into being unexecuted.
+   * a piece for each slot of its payload, with a reference to that. Returns the pieces that came into being unexecuted.
    */
   acknowledge(writer: Operation, durable: boolean): Piece[] {
     if (!this.#retains) return [];
+    const { home } = this.#ports;
+    const pieces = durable && !this.#inEscrow ? [] : this.#piecesOf(writer, durable);
+    // First the new: a front that dies in between leaves both behind, and the newer one counts.
+    for (const piece of pieces) home.put(piece);
+    const remainders = this.#pieces.cut(writer.offset, writer.length, this.#gone, this.#shrunk);
     const unexecuted: Piece[] = [];
-    const remainders = this.#pieces.cut(writer.offset, writer.length, (piece) => this.#drop(piece));
     for (const remainder of remainders) {
       if (remainder.refused !== 0) this.#refused++;
       else if (!this.isExecuted(remainder)) unexecuted.push(remainder);
     }
-    if (durable && !this.#inEscrow) return unexecuted;
-    const payload = writer.payload;
-    if (payload !== undefined) payload.references++;
-    const piece: Piece = {
-      offset: writer.offset,
-      length: writer.length,
-      kind: writer.kind as Piece["kind"],
-      mayTrim: writer.request?.mayTrim ?? false,
-      payload,
-      start: 0,
-      generation: writer.generation,
-      completedAt: ++this.#tick,
-      refused: 0,
-      withheld: false,
-      covered: durable,
-      charges: undefined,
-      contested: false,
-      replay: undefined,
-      gone: false,
-    };
-    this.#pieces.insert(piece);
-    if (!this.isExecuted(piece)) unexecuted.push(piece);
+    for (const piece of pieces) {
+      this.#pieces.insert(piece);
+      if (!this.isExecuted(piece)) unexecuted.push(piece);
+    }
     return unexecuted;
+  }
+
+  /** What a front before this one has left behind: pieces that no incarnation of this one has executed. */
+  restore(remaining: readonly RemainingPiece[]): void {
+    for (const piece of remaining) this.#pieces.insert(newPiece(piece));
   }
 
   /** The replay of `piece` completed well; it had been issued in `generation`. */
@@ -140,7 +136,7 @@ export class Shadow {
 
   /** The piece leaves, and with it the obligation. */
   giveUp(piece: Piece): void {
-    this.#pieces.cut(piece.offset, piece.length, (gone) => this.#drop(gone));
+    this.#pieces.cut(piece.offset, piece.length, this.#gone, this.#shrunk);
   }
 
   /** What was withheld is offered again: to another driver, or because the operator wants it. */
@@ -235,6 +231,25 @@ export class Shadow {
     return merged;
   }
 
+  #piecesOf(writer: Operation, durable: boolean): Piece[] {
+    const { offset, length, payload } = writer;
+    const kind = writer.kind as Piece["kind"];
+    const mayTrim = writer.request?.mayTrim ?? false;
+    const completedAt = ++this.#tick;
+    const step = payload === undefined ? length : MAX_SLOT_BYTES;
+    const pieces: Piece[] = [];
+    for (let start = 0; start < length; start += step) {
+      const range = { offset: offset + start, length: Math.min(step, length - start) };
+      const piece = newPiece({ ...range, kind, mayTrim, payload, start: payload === undefined ? 0 : start, note: 0 });
+      piece.generation = writer.generation;
+      piece.completedAt = completedAt;
+      piece.covered = durable;
+      if (payload !== undefined) payload.references++;
+      pieces.push(piece);
+    }
+    return pieces;
+  }
+
   #leave(piece: Piece): true {
     this.#ports.released(piece);
     this.#drop(piece);
@@ -243,8 +258,30 @@ export class Shadow {
 
   #drop(piece: Piece): void {
     if (piece.refused !== 0) this.#refused--;
+    this.#ports.home.drop(piece);
     if (piece.payload !== undefined) this.#ports.release(piece.payload);
   }
+}
+
+function newPiece({ offset, length, kind, mayTrim, payload, start, note }: RemainingPiece): Piece {
+  return {
+    offset,
+    length,
+    kind,
+    mayTrim,
+    payload,
+    start,
+    generation: 0,
+    completedAt: 0,
+    refused: 0,
+    withheld: false,
+    covered: false,
+    charges: undefined,
+    contested: false,
+    replay: undefined,
+    gone: false,
+    note,
+  };
 }
 
 /** Copies the device's bytes from `from` to `until` out of a piece, to byte `at` of a payload. */

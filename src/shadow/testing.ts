@@ -3,7 +3,7 @@ import type { Errno } from "../block/errors.ts";
 import type { Geometry } from "../block/geometry.ts";
 import { MAX_SLOT_BYTES, type Memory, type Payload } from "../block/memory.ts";
 import type { Request, Requester, RequestKind } from "../block/request.ts";
-import { Device } from "./device.ts";
+import { Device, type DeviceOptions } from "./device.ts";
 import type { DeviceLimits } from "./limits.ts";
 import type { Clock, DriverInfo, DriverRef, Link, Log, Operation, Random, Timer } from "./ports.ts";
 import type { Suspicion } from "./trial.ts";
@@ -162,6 +162,13 @@ export class ManualLink implements Link {
   }
 }
 
+export interface BenchOptions extends DeviceOptions {
+  geometry?: Partial<Geometry>;
+  limits?: Partial<DeviceLimits>;
+  writes?: HeapMemory;
+  writeBytes?: number;
+}
+
 /** A device with everything around it under the test's control. */
 export class Bench {
   readonly clock = new ManualClock();
@@ -179,8 +186,8 @@ export class Bench {
   readonly errors: string[] = [];
   #epoch = 0;
 
-  constructor(options: { geometry?: Partial<Geometry>; limits?: Partial<DeviceLimits>; writeBytes?: number } = {}) {
-    this.writes = new HeapMemory(options.writeBytes);
+  constructor(options: BenchOptions = {}) {
+    this.writes = options.writes ?? new HeapMemory(options.writeBytes);
     this.geometry = { ...GEOMETRY, ...options.geometry };
     const { clock, writes, reads } = this;
     this.device = new Device(
@@ -195,6 +202,7 @@ export class Bench {
         cutOffIdleWriters: () => this.cutOffIdleWriters(),
       },
       options.limits,
+      options,
     );
     this.link = this.attach();
   }
