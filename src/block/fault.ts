@@ -59,3 +59,8 @@ export function blameOf(kind: FaultKind): Blame {
 export function meaningOf(kind: FaultKind): string {
   return KINDS[kind].means;
 }
+
+/** How often each was found: not yet. */
+export function newFaultCounts(): Record<FaultKind, number> {
+  return Object.fromEntries(FAULT_KINDS.map((kind) => [kind, 0])) as Record<FaultKind, number>;
+}

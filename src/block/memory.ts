@@ -39,6 +39,24 @@ export interface Memory {
   readonly fullness: number;
 }
 
+/** Memory that outlives the front. Another front finds the bytes there, and has to be told which of them count. */
+export interface KeptMemory extends Memory {
+  /** How it is divided, in words, on one line: memory of the same shape has the same slots at the same addresses. */
+  readonly shape: string;
+  /**
+   * Takes the slots that hold these bytes; all others are free. Nothing has been allocated before. Returns the payload that has
+   * each of them, in the same order: one for each slot, as long as the slot, with a reference for each time that it is returned;
+   * `undefined` for bytes that don't lie in one slot, after which the memory is of no use.
+   */
+  adopt(held: readonly HeldBytes[]): readonly (Payload | undefined)[];
+}
+
+export interface HeldBytes {
+  /** Bytes from the start of the memory. */
+  readonly address: number;
+  readonly length: number;
+}
+
 /** Bytes of a payload from `position` on that lie in the same slot, if there are so many. */
 export function restOfSlot(position: number): number {
   return MAX_SLOT_BYTES - (position % MAX_SLOT_BYTES);

@@ -1,7 +1,7 @@
 import { InlineIncarnations } from "../link/inline.ts";
 import { NbdIncarnations } from "../link/nbd/nbd.ts";
 import { ProcessIncarnations } from "../link/process.ts";
-import { type ArenaLimits, type Arenas, createHeapArenas, createSharedArenas } from "../link/shared-arenas.ts";
+import type { Arenas, SharedArenas } from "../link/shared-arenas.ts";
 import type { DriverRef, IncarnationEvents, Incarnations, Usage, Vitals } from "../shadow/ports.ts";
 import type { DeviceConfig } from "./served-device.ts";
 import type { DeviceSpec } from "./spec.ts";
@@ -14,17 +14,15 @@ type Runs = ProcessIncarnations | InlineIncarnations | NbdIncarnations;
  * memory in common, so that any of them can take over from any other.
  */
 export class DriverRuns implements Incarnations {
-  readonly memory: Arenas;
-  readonly #freeMemory: () => void;
   readonly #modules: ProcessIncarnations | InlineIncarnations;
   readonly #servers: NbdIncarnations;
   /** Which of them an incarnation is of. */
   readonly #living = new Map<number, Runs>();
 
-  /** Nothing runs yet. `output`: takes a line that a driver printed. */
+  /** Nothing runs yet. `memory`: shared, unless the driver is in this process. `output`: takes a line that a driver printed. */
   constructor(
     { link, readOnly = false, standby = false }: DeviceConfig,
-    limits: ArenaLimits,
+    memory: Arenas | SharedArenas,
     events: IncarnationEvents,
     output: (line: string) => void,
   ) {
@@ -39,23 +37,11 @@ export class DriverRuns implements Incarnations {
       } satisfies IncarnationEvents,
     };
     const modules = { ...common, sourceOf: moduleOf };
-    if (link === "inline") {
-      // A driver in this process that was given up goes on: what it may still write to must never be unmapped.
-      this.memory = createHeapArenas(limits);
-      this.#freeMemory = () => {};
-      this.#modules = new InlineIncarnations({ ...modules, memory: this.memory });
-    } else {
-      const memory = createSharedArenas(limits);
-      this.memory = memory;
-      this.#freeMemory = () => memory.close();
-      this.#modules = new ProcessIncarnations({ ...modules, memory, standby });
-    }
-    this.#servers = new NbdIncarnations({
-      ...common,
-      memory: this.memory,
-      sourceOf: serverOf,
-      wantsWrites: !readOnly,
-    });
+    this.#modules =
+      link === "inline" || !isShared(memory)
+        ? new InlineIncarnations({ ...modules, memory })
+        : new ProcessIncarnations({ ...modules, memory, standby });
+    this.#servers = new NbdIncarnations({ ...common, memory, sourceOf: serverOf, wantsWrites: !readOnly });
   }
 
   start(epoch: number, driver: DriverRef): void {
@@ -115,14 +101,13 @@ export class DriverRuns implements Incarnations {
     await ended;
   }
 
-  /** Only once nothing refers to the memory any more, and after `end`. */
-  freeMemory(): void {
-    this.#freeMemory();
-  }
-
   #runsOf(driver: DriverRef): Runs {
     return specOf(driver).source.type === "module" ? this.#modules : this.#servers;
   }
+}
+
+function isShared(memory: Arenas | SharedArenas): memory is SharedArenas {
+  return "writesFd" in memory;
 }
 
 /** The drivers that a supervisor chooses from are specs. */

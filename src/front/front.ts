@@ -82,7 +82,7 @@ export class Front {
     };
     this.#devices = config.devices.map((device) => {
       const uri = (): string => this.uri(device.name);
-      return new ServedDevice(device, log, clients, uri, (event) => this.#events.add(device.name, event));
+      return new ServedDevice(device, { log, clients, uri, tell: (event) => this.#events.add(device.name, event) });
     });
     this.#server = new NbdServer({
       exports: {
@@ -193,7 +193,7 @@ export class Front {
     const reasons = stops.flatMap(({ reason }, index) =>
       reason === undefined ? [] : [`${this.#devices[index]?.name}: ${reason}`],
     );
-    if (clean) for (const device of this.#devices) device.dispose();
+    await Promise.all(this.#devices.map((device, index) => device.close(stops[index] as StopOutcome)));
     const outcome = { clean, reason: clean ? undefined : reasons.join("; ") };
     if (!clean) this.#log.error(`stopped, but not cleanly: ${outcome.reason}`);
     // Whoever asked over the control socket gets the outcome before the socket closes.

@@ -1,5 +1,7 @@
 import { SkinkError } from "../block/errors.ts";
+import { newFaultCounts } from "../block/fault.ts";
 import type { ArenaLimits } from "../link/shared-arenas.ts";
+import { newCounters } from "../shadow/counters.ts";
 import { Device } from "../shadow/device.ts";
 import type { DeviceLimits } from "../shadow/limits.ts";
 import type { BlockDevice, IncarnationEvents, Log } from "../shadow/ports.ts";
@@ -13,6 +15,7 @@ import type { UpgradeResult } from "./control-protocol.ts";
 import { DriverRuns } from "./driver-runs.ts";
 import type { FrontEvent } from "./events.ts";
 import { HealthCheck, type HealthConfig } from "./health-check.ts";
+import { type OpenHome, openHome } from "./homes.ts";
 import { Hook, type HookConfig } from "./hook.ts";
 import type { DeviceSpec } from "./spec.ts";
 import type { DeviceStatus } from "./status.ts";
@@ -51,18 +54,37 @@ export interface Clients {
   cutOffIdleWriters(device: BlockDevice): number;
 }
 
+/** What a device consists of once its home is open. */
+interface Parts {
+  readonly device: Device;
+  readonly supervisor: Supervisor;
+  readonly runs: DriverRuns;
+  readonly home: OpenHome;
+}
+
+/** What a served device is given. */
+export interface DeviceContext {
+  readonly log: Log;
+  readonly clients: Clients;
+  /** Where clients find it. */
+  uri(): string;
+  /** Takes what happens to it. */
+  tell(event: DeviceEvent): FrontEvent;
+}
+
 /** One device of a front: the core with real time, memory and incarnations around it. */
 export class ServedDevice {
   readonly name: string;
-  readonly device: Device;
   readonly #config: DeviceConfig;
-  readonly #uri: () => string;
-  readonly #supervisor: Supervisor;
-  readonly #runs: DriverRuns;
+  readonly #context: DeviceContext;
   readonly #hook: Hook | undefined;
   readonly #health: HealthCheck | undefined;
-  readonly #stopped: Promise<StopOutcome>;
-  readonly #started: Promise<void>;
+  readonly #started = Promise.withResolvers<void>();
+  readonly #stopped = Promise.withResolvers<StopOutcome>();
+  /** Aborted by a stop: what has not begun need not. */
+  readonly #ending = new AbortController();
+  #opening: Promise<Parts> | undefined;
+  #parts: Parts | undefined;
   /** Who waits for the end of a planned restart. */
   #restarting: PromiseWithResolvers<void> | undefined;
   /** The newest incarnation before that. */
@@ -72,107 +94,61 @@ export class ServedDevice {
   /** How the newest incarnation that has ended did. */
   #end: string | undefined;
 
-  /** Starts nothing yet. `uri`: where clients find it. `tell`: takes what happens to it. Throws `bad-device`. */
-  constructor(
-    config: DeviceConfig,
-    log: Log,
-    clients: Clients,
-    uri: () => string,
-    tell: (event: DeviceEvent) => FrontEvent,
-  ) {
+  /** Opens and starts nothing yet. Throws `bad-device`. */
+  constructor(config: DeviceConfig, context: DeviceContext) {
     checkContradictions(config.name, config);
     this.name = config.name;
     this.#config = config;
-    this.#uri = uri;
-    const started = Promise.withResolvers<void>();
-    const stopped = Promise.withResolvers<StopOutcome>();
-    this.#started = started.promise;
-    this.#stopped = stopped.promise;
+    this.#context = context;
     // Whoever starts it waits for this; nobody has to, though, who has stopped it meanwhile.
-    this.#started.catch(() => {});
-
-    const events = this.#eventsFor(() => this.#supervisor);
-    const output = (line: string): void => log.info(`${config.name}: driver: ${line}`);
-    const limits = { ...DEFAULT_MEMORY, ...config.limits };
-    this.#runs = new DriverRuns(config, limits, events, output);
+    this.#started.promise.catch(() => {});
+    const { log } = context;
     this.#hook = config.hook === undefined ? undefined : new Hook(config.hook, log);
     this.#health =
       config.health === undefined
         ? undefined
-        : new HealthCheck(config.health, { log, sick: (epoch, reason) => this.#supervisor.sick(epoch, reason) });
-    let live = false;
-    // Why it could not start is said once, by whoever started it.
-    const coreLog: Log = { ...log, warn: (message) => live && log.warn(message) };
-    const { writes, reads } = this.#runs.memory;
-    const ports = {
-      name: config.name,
-      clock: realClock,
-      random: realRandom,
-      log: coreLog,
-      writes,
-      reads,
-      shortOfReads: () => clients.unpinAll(),
-      cutOffIdleWriters: () => clients.cutOffIdleWriters(this.device),
-    };
-    this.device = new Device(ports, limits, { retains: config.retains ?? true, verify: config.verify });
-    const observer = {
-      live: () => {
-        live = true;
-        started.resolve();
-        this.#restarting?.resolve();
-      },
-      failed: (reason: string) => {
-        this.#restarting?.reject(new SkinkError("restart-failed", `Cannot restart ${config.name}: ${reason}`));
-      },
-      startFailed: (reason: string) => started.reject(new SkinkError("start-failed", this.#startMessage(reason))),
-      stopped: (outcome: StopOutcome) => {
-        started.reject(new SkinkError("stopped", this.#startMessage("it was stopped meanwhile")));
-        this.#restarting?.reject(new SkinkError("stopped", `Cannot restart ${config.name}: it was stopped meanwhile`));
-        stopped.resolve(outcome);
-      },
-      event: (event: DeviceEvent) => {
-        const told = tell(event);
-        this.#hook?.tell(told);
-        this.#check(event);
-      },
-    };
-    const { device } = this;
-    const drivers = { first: config.spec, fallback: config.fallback };
-    this.#supervisor = new Supervisor(
-      { device, incarnations: this.#runs, drivers, clock: realClock, random: realRandom, log: coreLog, observer },
-      config.policy,
-      firstEpoch(),
-    );
+        : new HealthCheck(config.health, { log, sick: (epoch, reason) => this.#parts?.supervisor.sick(epoch, reason) });
+  }
+
+  /** What clients are served; there once it has started. */
+  get device(): Device {
+    return this.#need("serve").device;
   }
 
   /** Resolves when the first incarnation is live. Rejects with `start-failed` or `stopped`, and nothing is left running. */
-  start(): Promise<void> {
-    this.#supervisor.start();
-    return this.#started;
+  async start(): Promise<void> {
+    this.#opening = this.#open();
+    await this.#opening;
+    await this.#started.promise;
   }
 
   /** Resolves when the driver is closed, or had to be given up. */
   async stop(): Promise<StopOutcome> {
-    this.#supervisor.stop();
-    const outcome = await this.#stopped;
-    await Promise.all([this.#health?.stop(), this.#hook?.stop(), this.#runs.end(outcome.clean)]);
+    this.#ending.abort();
+    // Who starts it is told why it could not be opened.
+    const parts = await this.#opening?.catch(() => undefined);
+    if (parts === undefined) return { clean: true, reason: undefined };
+    parts.supervisor.stop();
+    const outcome = await this.#stopped.promise;
+    await Promise.all([this.#health?.stop(), this.#hook?.stop(), parts.runs.end(outcome.clean)]);
     return outcome;
   }
 
   /** Kills the driver where it stands; its end is not waited for. */
   abandon(): void {
-    this.#runs.kill(this.#supervisor.epoch);
+    const { runs, supervisor } = this.#parts ?? {};
+    if (supervisor !== undefined) runs?.kill(supervisor.epoch);
     this.#hook?.abandon();
     this.#health?.stop();
   }
 
-  /** Gives back the memory. Only once nothing refers to a payload any more: no client, no living incarnation. */
-  dispose(): void {
-    this.#runs.freeMemory();
+  /** After a stop: gives back the memory, to which no client and no living incarnation may refer any more, and the home. */
+  async close({ clean }: StopOutcome): Promise<void> {
+    await this.#parts?.home.close(clean);
   }
 
   kill(): void {
-    if (this.#supervisor.kill()) return;
+    if (this.#need("kill").supervisor.kill()) return;
     throw this.#wrongTime("kill", "a driver that runs");
   }
 
@@ -181,8 +157,9 @@ export class ServedDevice {
    * incarnation ends before it is live, it is said once, and tried again like after any fault.
    */
   async restart(): Promise<void> {
-    const { epoch } = this.#supervisor;
-    if (!this.#supervisor.restart()) throw this.#wrongTime("restart", "live, degraded, held or failed");
+    const { supervisor } = this.#need("restart");
+    const { epoch } = supervisor;
+    if (!supervisor.restart()) throw this.#wrongTime("restart", "live, degraded, held or failed");
     this.#restartedEpoch = epoch;
     this.#restarting = Promise.withResolvers();
     await this.#restarting.promise;
@@ -192,9 +169,10 @@ export class ServedDevice {
    * Hands the device over to another driver for the same store. Resolves when that has proved itself or was taken back, or,
    * without `wait`, when it serves. Rejects with `wrong-state` or `upgrade-refused`.
    */
-  upgrade(spec: DeviceSpec, wait: boolean): Promise<UpgradeResult> {
-    return new Promise((resolve, reject) => {
-      const taken = this.#supervisor.upgrade(spec, {
+  async upgrade(spec: DeviceSpec, wait: boolean): Promise<UpgradeResult> {
+    const { supervisor } = this.#need("upgrade");
+    return await new Promise((resolve, reject) => {
+      const taken = supervisor.upgrade(spec, {
         serving: (epoch, stallMs) => {
           if (!wait) resolve({ outcome: "on probation", epoch, stallMs });
         },
@@ -205,7 +183,7 @@ export class ServedDevice {
       });
       if (taken) return;
       reject(
-        this.#supervisor.upgrading
+        supervisor.upgrading
           ? new SkinkError("wrong-state", `Cannot upgrade ${this.name}: another upgrade of it is going on`)
           : this.#wrongTime("upgrade", "live or degraded"),
       );
@@ -213,8 +191,9 @@ export class ServedDevice {
   }
 
   status(uri: string): DeviceStatus {
-    const { device } = this;
-    const { state, reason, epoch, restarts, recoveries, faults, driver } = this.#supervisor;
+    if (this.#parts === undefined) return unopened(this.name, uri, this.#config.spec.kind);
+    const { device, supervisor, runs } = this.#parts;
+    const { state, reason, epoch, restarts, recoveries, faults, driver } = supervisor;
     return {
       name: this.name,
       uri,
@@ -222,7 +201,7 @@ export class ServedDevice {
       state,
       ...(reason === undefined ? {} : { reason }),
       epoch,
-      driver: { kind: driver.kind, pid: this.#runs.pid(epoch) ?? null },
+      driver: { kind: driver.kind, pid: runs.pid(epoch) ?? null },
       restarts,
       shadow: device.shadow,
       recoveries,
@@ -230,9 +209,73 @@ export class ServedDevice {
     };
   }
 
+  async #open(): Promise<Parts> {
+    const { link, limits } = this.#config;
+    const home = await openHome({ link, limits: { ...DEFAULT_MEMORY, ...limits } });
+    if (this.#ending.signal.aborted) {
+      await home.close(true);
+      throw this.#stoppedMeanwhile();
+    }
+    const parts = this.#assemble(home);
+    this.#parts = parts;
+    parts.supervisor.start();
+    return parts;
+  }
+
+  #assemble(home: OpenHome): Parts {
+    const { log, clients } = this.#context;
+    const { name, spec, fallback, policy, limits, retains = true, verify } = this.#config;
+    const events = this.#eventsFor(() => supervisor);
+    const output = (line: string): void => log.info(`${name}: driver: ${line}`);
+    const runs = new DriverRuns(this.#config, home.memory, events, output);
+    let live = false;
+    // Why it could not start is said once, by whoever started it.
+    const coreLog: Log = { ...log, warn: (message) => live && log.warn(message) };
+    const ports = {
+      name,
+      clock: realClock,
+      random: realRandom,
+      log: coreLog,
+      writes: home.memory.writes,
+      reads: home.memory.reads,
+      shortOfReads: () => clients.unpinAll(),
+      cutOffIdleWriters: () => clients.cutOffIdleWriters(device),
+    };
+    const device = new Device(ports, limits, { retains, verify, home: home.home, remains: home.remains });
+    const observer = {
+      live: () => {
+        live = true;
+        this.#started.resolve();
+        this.#restarting?.resolve();
+      },
+      failed: (reason: string) => {
+        this.#restarting?.reject(new SkinkError("restart-failed", `Cannot restart ${name}: ${reason}`));
+      },
+      startFailed: (reason: string) => this.#started.reject(new SkinkError("start-failed", this.#startMessage(reason))),
+      stopped: (outcome: StopOutcome) => {
+        this.#started.reject(this.#stoppedMeanwhile());
+        this.#restarting?.reject(new SkinkError("stopped", `Cannot restart ${name}: it was stopped meanwhile`));
+        this.#stopped.resolve(outcome);
+      },
+      event: (event: DeviceEvent) => {
+        const told = this.#context.tell(event);
+        this.#hook?.tell(told);
+        this.#check(event, runs);
+      },
+    };
+    const drivers = { first: spec, fallback };
+    const supervisor = new Supervisor(
+      { device, incarnations: runs, drivers, clock: realClock, random: realRandom, log: coreLog, observer },
+      policy,
+      firstEpoch(),
+    );
+    return { device, supervisor, runs, home };
+  }
+
   /** The health check is of the incarnation that is live, while it is. */
-  #check({ type, epoch }: DeviceEvent): void {
-    if (type === "live") this.#health?.start({ device: this.name, epoch, uri: this.#uri, pid: this.#runs.pid(epoch) });
+  #check({ type, epoch }: DeviceEvent, runs: DriverRuns): void {
+    const { uri } = this.#context;
+    if (type === "live") this.#health?.start({ device: this.name, epoch, uri, pid: runs.pid(epoch) });
     else if (type === "fault") this.#health?.stop();
   }
 
@@ -265,6 +308,10 @@ export class ServedDevice {
     return new SkinkError("restart-failed", `Cannot restart ${this.name}: ${what}`);
   }
 
+  #stoppedMeanwhile(): SkinkError {
+    return new SkinkError("stopped", this.#startMessage("it was stopped meanwhile"));
+  }
+
   #startMessage(reason: string): string {
     if (reason.startsWith("Cannot ")) return reason;
     // Of a driver that was killed because it was late, the last words may tell why.
@@ -273,9 +320,20 @@ export class ServedDevice {
   }
 
   #wrongTime(act: string, wanted: string): SkinkError {
-    return new SkinkError(
-      "wrong-state",
-      `Cannot ${act} ${this.name}: it is ${this.#supervisor.state}, ${wanted} was wanted`,
-    );
+    const state = this.#parts?.supervisor.state ?? "starting";
+    return new SkinkError("wrong-state", `Cannot ${act} ${this.name}: it is ${state}, ${wanted} was wanted`);
   }
+
+  #need(act: string): Parts {
+    if (this.#parts === undefined) throw this.#wrongTime(act, "a device that is open");
+    return this.#parts;
+  }
+}
+
+/** Before its home is open. */
+function unopened(name: string, uri: string, kind: string): DeviceStatus {
+  const shadow = { pieces: 0, bytes: 0, limitBytes: 0 };
+  const counters = { ...newCounters(), faults: newFaultCounts() };
+  const driver = { kind, pid: null };
+  return { name, uri, size: 0, state: "starting", epoch: 0, driver, restarts: 0, shadow, recoveries: [], counters };
 }

@@ -1,5 +1,5 @@
 import { ERRNO, errnoName } from "../block/errors.ts";
-import { blameOf, FAULT_KINDS, type FaultKind, meaningOf } from "../block/fault.ts";
+import { blameOf, type FaultKind, meaningOf, newFaultCounts } from "../block/fault.ts";
 import type { Convict, Device } from "../shadow/device.ts";
 import type {
   Clock,
@@ -128,7 +128,7 @@ export class Supervisor implements IncarnationEvents {
     this.#policy = { ...DEFAULT_POLICY, ...policy };
     this.#epoch = firstEpoch - 1;
     const { drivers, random, clock, incarnations, device } = ports;
-    this.faults = Object.fromEntries(FAULT_KINDS.map((kind) => [kind, 0])) as Record<FaultKind, number>;
+    this.faults = newFaultCounts();
     this.#succession = new Succession({
       drivers,
       device,
