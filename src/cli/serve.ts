@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { SkinkError } from "../block/errors.ts";
 import { readConfig } from "../front/config.ts";
 import { Front, type FrontConfig } from "../front/front.ts";
+import { parseHome } from "../front/home-spec.ts";
 import { createLog, LOG_LEVELS, type LogLevel } from "../front/log.ts";
 import { defaultControlPath } from "../front/runtime-folder.ts";
 import type { DeviceConfig, LinkKind } from "../front/served-device.ts";
@@ -26,6 +27,7 @@ interface ServeOptions {
   readonly standby?: true;
   readonly verify?: "digests";
   readonly fallback?: string;
+  readonly home?: string;
   readonly tls?: "off" | TlsSettings["mode"];
   readonly tlsCertificates?: string;
   readonly tlsPsk?: string;
@@ -57,6 +59,7 @@ export function addServe(program: Command): void {
       new Option("--verify <how>", "check what the driver returns by digests of its blocks").choices(["digests"]),
     )
     .option("--fallback <spec>", "another driver for the same store, for when restarts don't help")
+    .option("--home <home>", "where the shadow lives: memory, shm, or disk:PATH?size=256M (default: memory)")
     .addOption(
       new Option("--tls <mode>", "encrypt for no client, for those that ask, or for all (default: off)").choices([
         "off",
@@ -143,7 +146,7 @@ function tlsOf(
 }
 
 function configOfFile(path: string, options: ServeOptions): FrontConfig {
-  const { name, link, readOnly, standby, verify, fallback } = options;
+  const { name, link, readOnly, standby, verify, fallback, home } = options;
   const ofDevices = {
     "--name": name,
     "--link": link,
@@ -151,6 +154,7 @@ function configOfFile(path: string, options: ServeOptions): FrontConfig {
     "--standby": standby,
     "--verify": verify,
     "--fallback": fallback,
+    "--home": home,
   };
   const beside = Object.entries(ofDevices).find(([, value]) => value !== undefined);
   if (beside === undefined) return readConfig(path);
@@ -159,7 +163,7 @@ function configOfFile(path: string, options: ServeOptions): FrontConfig {
 }
 
 function deviceOf(text: string, options: ServeOptions): DeviceConfig {
-  const { name, link, readOnly, standby, verify, fallback, shadow } = options;
+  const { name, link, readOnly, standby, verify, fallback, home, shadow } = options;
   const spec = parseSpec(text);
   return {
     name: name ?? defaultName(spec.kind),
@@ -170,6 +174,7 @@ function deviceOf(text: string, options: ServeOptions): DeviceConfig {
     ...(standby === undefined ? {} : { standby }),
     ...(verify === undefined ? {} : { verify }),
     ...(fallback === undefined ? {} : { fallback: parseSpec(fallback) }),
+    ...(home === undefined ? {} : { home: parseHome(home) }),
   };
 }
 

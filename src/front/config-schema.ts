@@ -78,6 +78,7 @@ const device = z.strictObject({
   readOnly: z.boolean().optional(),
   standby: z.boolean().optional(),
   verify: z.enum(["off", "digests"]).optional(),
+  home: z.string().optional(),
   limits: limits.partial().optional(),
   policy: policy.partial().optional(),
   hook: z.string().min(1).optional(),

@@ -10,6 +10,7 @@ import { configSchema, type DriverEntry, type HealthEntry, knownKeys, type TlsEn
 import { contradictions } from "./contradictions.ts";
 import type { FrontConfig } from "./front.ts";
 import type { HealthConfig } from "./health-check.ts";
+import { parseHome } from "./home-spec.ts";
 import type { DeviceConfig } from "./served-device.ts";
 import { type DeviceSpec, parseSpec, specOf } from "./spec.ts";
 
@@ -44,6 +45,7 @@ export function readConfig(file: string): FrontConfig {
  *       policy: { heldTimeoutMs: 60000, restartBudget: 5 }
  *       standby: true                  # a spare driver host, ready to take over
  *       verify: digests                # reads are checked; or off
+ *       home: disk:db.log?size=256M    # where the shadow lives; or memory, shm
  *       fallback: ./simple.ts?path=db.img    # or: { driver: ./simple.ts, options: { path: db.img } }
  *       hook: ./tell-somebody.sh       # a command that is run for each decision
  *       health: { command: ./check.sh, everyMs: 5000, timeoutMs: 2000, failures: 2 }    # or: module: check.ts
@@ -98,12 +100,13 @@ export function parseConfig(text: string, file: string): FrontConfig {
       }
     };
     const spec = attempt(entry.spec !== undefined ? "spec" : "driver", () => readSpec(entry, base));
-    const { fallback, hook, health, verify } = entry;
+    const { fallback, hook, health, verify, home } = entry;
     const settings = present({
       link: entry.link,
       readOnly: entry.readOnly,
       standby: entry.standby,
       verify: verify === "off" ? undefined : verify,
+      home: home === undefined ? undefined : attempt("home", () => parseHome(home, base)),
       limits: entry.limits && present(entry.limits),
       policy: entry.policy && present(entry.policy),
       fallback: fallback && attempt("fallback", () => readSpec(fallback, base)),

@@ -1,5 +1,6 @@
 import { SkinkError } from "../block/errors.ts";
 import { DEFAULT_POLICY, type Policy } from "../supervisor/policy.ts";
+import type { HomeSpec } from "./home-spec.ts";
 import type { LinkKind } from "./served-device.ts";
 import type { DeviceSpec } from "./spec.ts";
 
@@ -9,6 +10,8 @@ interface Settings {
   readonly link?: LinkKind;
   readonly standby?: boolean;
   readonly verify?: "digests";
+  readonly home?: HomeSpec;
+  readonly retains?: boolean;
   readonly fallback?: DeviceSpec;
   readonly policy?: Partial<Policy>;
 }
@@ -24,7 +27,7 @@ export interface Contradiction {
 
 /** What is right by itself and makes no sense together. */
 export function contradictions(settings: Settings): Contradiction[] {
-  const { spec, link, standby, verify, fallback } = settings;
+  const { spec, link, standby, verify, fallback, home, retains = true } = settings;
   const found: Contradiction[] = [];
   const add = (key: readonly string[], what: string): void => void found.push({ key, what });
   const isServer = spec.source.type !== "module";
@@ -38,6 +41,10 @@ export function contradictions(settings: Settings): Contradiction[] {
 
   if (verify !== undefined && spec.kind === "null") {
     add(["verify"], `it is ${verify} beside null, which stores nothing, off was wanted`);
+  }
+
+  if (!retains && home !== undefined && home.kind !== "memory") {
+    add(["home"], `it is ${home.kind} beside a shadow that is off, memory was wanted`);
   }
 
   const policy = { ...DEFAULT_POLICY, ...settings.policy };

@@ -15,6 +15,7 @@ import type { UpgradeResult } from "./control-protocol.ts";
 import { DriverRuns } from "./driver-runs.ts";
 import type { FrontEvent } from "./events.ts";
 import { HealthCheck, type HealthConfig } from "./health-check.ts";
+import type { HomeSpec } from "./home-spec.ts";
 import { type OpenHome, openHome } from "./homes.ts";
 import { Hook, type HookConfig } from "./hook.ts";
 import type { DeviceSpec } from "./spec.ts";
@@ -37,6 +38,8 @@ export interface DeviceConfig {
   readonly standby?: boolean;
   /** Whether what is read is compared with what was written. */
   readonly verify?: "digests";
+  /** Where the shadow lives: in the front's memory if left out. */
+  readonly home?: HomeSpec;
   /** A command that is run for each decision. */
   readonly hook?: HookConfig;
   readonly health?: HealthConfig;
