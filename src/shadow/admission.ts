@@ -39,7 +39,9 @@ export class Admission {
   #stalled = false;
   /** What every request is refused with; 0 when they aren't. */
   refusing: Errno = 0;
-  /** The same for writers alone: they would wait in vain for room where nothing is written any more. */
+  /** Nobody comes in any more, and nobody is refused. */
+  holding = false;
+  /** The same as `refusing` for writers alone: they would wait in vain for room where nothing is written any more. */
   refusingWriters: Errno = 0;
 
   constructor(ports: AdmissionPorts, limits: { readonly pieces: number; readonly stallTimeoutMs: number }) {
@@ -58,6 +60,7 @@ export class Admission {
 
   admit(request: Request): "admitted" | "wait" | Errno {
     if (this.refusing !== 0) return this.refusing;
+    if (this.holding) return "wait";
     if (isWriter(request.kind)) return this.#admitWriter(request);
     if ((request.kind === "read" || request.kind === "extents") && request.length > 0)
       return this.#admitReader(request);

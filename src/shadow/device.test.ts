@@ -710,12 +710,30 @@ test("drain refuses newcomers with ESHUTDOWN and waits for the rest", () => {
   const bench = new Bench();
   const write = bench.send("write", 0);
   let drained = 0;
-  bench.device.drain(() => drained++);
+  bench.device.drain(false, () => drained++);
   assert.equal(bench.device.admit(bench.request("read", 0)), ERRNO.ESHUTDOWN);
   assert.equal(drained, 0);
   bench.link.complete("write");
   assert.equal(bench.replies.get(write), 0);
   assert.equal(drained, 1);
+});
+
+test("P7: a device that is handed over leaves newcomers to the front that comes next", () => {
+  const bench = new Bench();
+  const late = bench.request("write", 1);
+  assert.equal(bench.device.admit(late), "admitted");
+  const write = bench.send("write", 0);
+  let drained = 0;
+  bench.device.drain(true, () => drained++);
+  for (const kind of ["read", "write", "flush"] as const) {
+    assert.equal(bench.device.admit(bench.request(kind)), "wait");
+  }
+  bench.device.submit(late);
+  bench.link.complete("write");
+  assert.deepEqual([bench.replies.get(write), bench.replies.has(late), drained], [0, false, 1]);
+  bench.clock.advance(6000);
+  bench.link.complete("flush");
+  assert.equal(bench.writes.usedBytes, 0);
 });
 
 test("a request of very many parts does not hold up the others", () => {

@@ -182,6 +182,8 @@ export class Device implements BlockDevice {
 
   submit(request: Request): void {
     if (this.#admission.refusing !== 0) return this.#reply(request, this.#admission.refusing);
+    // It gets no reply: its connection ends with this front, and the next one is asked again.
+    if (this.#admission.holding) return this.abandon(request);
     if (this.#admission.refusingWriters !== 0 && isWriter(request.kind))
       return this.#reply(request, this.#admission.refusingWriters);
     const nothingToDo = request.kind === "flush" ? this.geometry.readOnly : request.length === 0;
@@ -292,9 +294,13 @@ export class Device implements BlockDevice {
     this.#admission.refusing = 0;
   }
 
-  /** Refuses new requests with ESHUTDOWN; `drained` is called when all the others have been answered. */
-  drain(drained: () => void): void {
-    this.#admission.refusing = ERRNO.ESHUTDOWN;
+  /**
+   * Refuses new requests with ESHUTDOWN, or, with `holds`, answers them nothing: another front will. `drained` is called when all the
+   * others have been answered.
+   */
+  drain(holds: boolean, drained: () => void): void {
+    if (holds) this.#admission.holding = true;
+    else this.#admission.refusing = ERRNO.ESHUTDOWN;
     this.#drained = drained;
     this.#admission.serveSoon();
     this.kick();

@@ -263,7 +263,8 @@ export class Shadow {
   }
 }
 
-function newPiece({ offset, length, kind, mayTrim, payload, start, note }: RemainingPiece): Piece {
+/** A piece that no incarnation has executed. */
+export function newPiece({ offset, length, kind, mayTrim, payload, start, note }: RemainingPiece): Piece {
   return {
     offset,
     length,

@@ -1,8 +1,8 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { ERRNO } from "../block/errors.ts";
-import { SECTOR } from "../shadow/testing.ts";
-import { INFO, World } from "./testing.ts";
+import { GEOMETRY, SECTOR } from "../shadow/testing.ts";
+import { FIRST, INFO, World } from "./testing.ts";
 
 test("a device is starting, then live, and says so", () => {
   const world = new World();
@@ -213,6 +213,35 @@ test("a driver that does not close in a planned restart is killed, and nothing i
   world.exit();
   world.open().complete("write");
   assert.deepEqual(world.replies, [0]);
+});
+
+test("a start with what another front has left fails like any other, and nothing of that is given up", () => {
+  const store = { geometry: GEOMETRY, epoch: 1, kind: FIRST.kind, identity: "store" };
+  const zero = { kind: "zero", mayTrim: false, payload: undefined, start: 0, note: 0 } as const;
+  const remains = { store, pieces: [{ ...zero, offset: 0, length: 512 }] };
+  const unopened = new World({}, { first: FIRST }, { remains });
+  unopened.supervisor.openFailed(1, "Cannot open it: it is not there");
+  unopened.exit();
+  assert.equal(unopened.startFailure, "Cannot open it: it is not there");
+
+  const another = new World({}, { first: FIRST }, { remains });
+  another.open({ ...INFO, identity: "another" });
+  another.exit();
+  assert.match(another.startFailure ?? "", /comes with another store: identity is another, store was wanted/);
+  assert.equal(another.device.shadow.pieces, 1);
+});
+
+test("a stop that hands over refuses nobody, and is clean whoever waits", () => {
+  const world = new World();
+  world.open();
+  world.send("write");
+  world.link?.complete("write");
+  world.supervisor.stop({ handsOver: true });
+  world.send("read");
+  world.link?.complete("flush");
+  world.exit("exit code 0", "exit");
+  assert.deepEqual(world.outcome, { clean: true, reason: undefined });
+  assert.deepEqual(world.replies, [0, undefined]);
 });
 
 test("stop drains, flushes and closes, and is clean", () => {

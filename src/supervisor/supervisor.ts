@@ -112,6 +112,8 @@ export class Supervisor implements IncarnationEvents {
   #refuses = false;
   /** The store is another one; set from noticing until `failed` is reached. */
   #mismatch: string | undefined;
+  /** An incarnation has come with the device's store: from now on there is something to serve, whatever becomes of it. */
+  #opened = false;
   /** Why the current incarnation could not open, said before it is reaped. */
   #openFailure: string | undefined;
   #stopping = false;
@@ -271,8 +273,11 @@ export class Supervisor implements IncarnationEvents {
     if (this.#isCurrent(epoch, "live")) this.#giveUp("health", reason);
   }
 
-  /** No new requests; what is in flight ends; flush, close. The observer is told the outcome. */
-  stop(): void {
+  /**
+   * No new requests; what is in flight ends; flush, close. The observer is told the outcome. `handsOver`: another front goes on with
+   * it, and new requests are its affair.
+   */
+  stop({ handsOver = false }: { readonly handsOver?: boolean } = {}): void {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#stopTimer = this.#ports.clock.after(this.#policy.stopTimeoutMs, () => this.#stopLate());
@@ -280,11 +285,11 @@ export class Supervisor implements IncarnationEvents {
     this.#ports.device.believe();
     const { name } = this.#phase;
     if (name === "idle" || name === "failed" || name === "stopped") return this.#stopped();
-    if (!this.#ports.device.opened) {
+    if (!this.#opened) {
       if (name === "opening") this.#giveUp("operator", "stopped while it was opening");
       return;
     }
-    this.#ports.device.drain(() => {
+    this.#ports.device.drain(handsOver, () => {
       this.#drained = true;
       if (this.#phase.name === "live") this.#close("stopped");
       else if (this.#phase.name === "opening" && this.#nothingLeft)
@@ -306,11 +311,13 @@ export class Supervisor implements IncarnationEvents {
     this.#ports.device.attach(link, info, this.driver, {
       replayed: () => this.#live(epoch),
       mismatch: (what) => {
-        this.#mismatch = `the driver came back with another store: ${what}`;
+        this.#mismatch = `the driver ${this.#opened ? "came back" : "comes"} with another store: ${what}`;
         this.#giveUp("other-store", this.#mismatch);
       },
     });
-    if (this.#isCurrent(epoch, "replaying", "live")) this.#judge.watch(epoch, link.patience);
+    if (!this.#isCurrent(epoch, "replaying", "live")) return;
+    this.#opened = true;
+    this.#judge.watch(epoch, link.patience);
   }
 
   openFailed(epoch: number, message: string): void {
@@ -337,7 +344,7 @@ export class Supervisor implements IncarnationEvents {
     if (!("epoch" in this.#phase) || this.#phase.epoch !== epoch) return;
     const { name } = this.#phase;
     if (name !== "reaping" && name !== "closing") {
-      this.#lost(kind, name === "opening" && !this.#ports.device.opened ? `it ended while opening: ${how}` : how);
+      this.#lost(kind, name === "opening" && !this.#opened ? `it ended while opening: ${how}` : how);
     }
     this.#ports.device.detach({ blame: "nobody" });
     this.#ports.device.reaped();
@@ -463,11 +470,11 @@ export class Supervisor implements IncarnationEvents {
 
   /** The incarnation is reaped: what now? */
   #next(how: string): void {
-    if (!this.#ports.device.opened) {
+    if (!this.#opened) {
       this.#setPhase({ name: "stopped" });
       this.#cancelTimers();
       if (this.#stopping) return this.#stopped();
-      return this.#ports.observer.startFailed(this.#openFailure ?? `it ended while opening: ${how}`);
+      return this.#ports.observer.startFailed(this.#openFailure ?? this.#mismatch ?? `it ended while opening: ${how}`);
     }
     // A driver that dies before its last flush is started once more: what it took along has to be replayed.
     if (this.#stopping && (this.#nothingLeft || this.#killedToStop)) return this.#stopped();

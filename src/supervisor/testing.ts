@@ -1,5 +1,5 @@
 import type { FaultKind } from "../block/fault.ts";
-import { Device } from "../shadow/device.ts";
+import { Device, type DeviceOptions } from "../shadow/device.ts";
 import type { DriverInfo, DriverRef, Incarnations, Random } from "../shadow/ports.ts";
 import { GEOMETRY, HeapMemory, ManualClock, ManualLink, NO_CHANCE, newRequest, SILENT_LOG } from "../shadow/testing.ts";
 import type { DeviceEvent } from "./event.ts";
@@ -28,11 +28,12 @@ export class World implements Incarnations {
   /** Its event loop turns. */
   beats = 0;
 
-  constructor(policy: Partial<Policy> = {}, drivers: Drivers = { first: FIRST }) {
+  constructor(policy: Partial<Policy> = {}, drivers: Drivers = { first: FIRST }, options: DeviceOptions = {}) {
     const { clock } = this;
     const memory = { writes: new HeapMemory(), reads: new HeapMemory() };
     const clients = { shortOfReads: () => {}, cutOffIdleWriters: () => 0 };
-    this.device = new Device({ name: "disk", clock, random: NO_CHANCE, log: SILENT_LOG, ...memory, ...clients });
+    const ports = { name: "disk", clock, random: NO_CHANCE, log: SILENT_LOG, ...memory, ...clients };
+    this.device = new Device(ports, {}, options);
     const observer = {
       live: () => this.live++,
       failed: () => {},
