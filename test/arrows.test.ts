@@ -23,16 +23,22 @@ const ARROWS: Record<string, readonly string[]> = {
   link: ["os", "nbd/client", "shadow"],
   drivers: ["block", "os", "nbd/client"],
   layers: ["block", "os", "nbd/client"],
+  "home/shm": ["shadow"],
+  "home/log": ["shadow"],
+  home: ["home/shm", "home/log", "os", "shadow"],
+  service: ["os"],
+  // What starts a front and outlives it; nothing uses it.
+  guard: ["service"],
   host: ["link", "drivers", "layers", "os"],
-  front: ["nbd/server", "supervisor", "link"],
+  front: ["nbd/server", "supervisor", "link", "home", "service"],
   cli: ["front"],
   // src/index.ts, what the package exports.
   ".": ["front"],
-  sim: ["nbd/server", "supervisor", "link/arena.ts"],
+  sim: ["nbd/server", "supervisor", "home/shm", "home/log", "link/arena.ts"],
 };
 
 /** Rooms where everything comes in by method call and goes out through a port. */
-const PURE_ROOMS = ["shadow", "supervisor"];
+const PURE_ROOMS = ["shadow", "supervisor", "home/shm", "home/log"];
 /** What neither does I/O nor looks at a clock: assertions, and a checksum, which is a function of bytes, native as it is. */
 const PURE_IMPORTS = ["node:assert", "@node-rs/crc32"];
 const IMPURE =

@@ -6,6 +6,7 @@ import { addBench } from "./bench.ts";
 import { addDemo } from "./demo.ts";
 import { addEvents } from "./events.ts";
 import { addKill } from "./kill.ts";
+import { addLog } from "./log.ts";
 import { addRestart } from "./restart.ts";
 import { addServe } from "./serve.ts";
 import { addStatus } from "./status.ts";
@@ -47,6 +48,7 @@ for (const add of [
   addRestart,
   addUpgrade,
   addStop,
+  addLog,
   addAttach,
   addDetach,
   addDemo,

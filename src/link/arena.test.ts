@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { MAX_PAYLOAD_BYTES, MAX_SLOT_BYTES, type Payload } from "../block/memory.ts";
+import { MAX_PAYLOAD_BYTES, MAX_SLOT_BYTES, type Payload, type Slot } from "../block/memory.ts";
 import { Arena, arenaLayout, MIN_ARENA_BYTES } from "./arena.ts";
 
 // One for all tests: each gives back what it took.
@@ -93,6 +93,75 @@ test("a payload that does not fit takes nothing", () => {
   assert.equal(arena.allocate(MAX_SLOT_BYTES + 4096), undefined);
   assert.equal(arena.usedBytes, before);
   assert.equal(held.length, 2);
+});
+
+test("what an arena adopts is as it was, and every other slot can be had", () => {
+  const lengths = fc.array(fc.constantFrom(512, 4096, 10_000, 65536, 262144, MAX_SLOT_BYTES), { maxLength: 40 });
+  fc.assert(
+    fc.property(lengths, fc.infiniteStream(fc.nat(99)), (sizes, chance) => {
+      const before = new Arena(layout, memory);
+      const payloads = sizes.map((bytes) => before.allocate(bytes) as Payload);
+      const held = payloads
+        .filter(() => (chance.next().value as number) < 50)
+        .map((payload) => ({ slot: payload.slots[0] as Slot, length: payload.length }));
+      const arena = new Arena(layout, memory);
+      const adopted = arena.adopt(held.map(({ slot: { address }, length }) => ({ address, length }))) as Payload[];
+      for (const [i, payload] of adopted.entries()) {
+        const { slot } = held[i] as { slot: Slot };
+        assert.deepEqual(payload, { slots: payload.slots, length: slot.bytes.byteLength, references: 1 });
+        assert.deepEqual([payload.slots.length, payload.slots[0]?.address], [1, slot.address]);
+        checkShape(payload, payload.length);
+      }
+      const others: Payload[] = [];
+      for (const { slotBytes, count } of layout.classes) {
+        const taken = adopted.filter(({ length }) => length === slotBytes).length;
+        for (let i = taken; i < count; i++) others.push(arena.allocate(slotBytes) as Payload);
+      }
+      checkApart([...adopted, ...others], layout.limitBytes);
+      for (const payload of [...adopted, ...others]) arena.release(payload);
+      assert.equal(arena.usedBytes, 0);
+    }),
+    { numRuns: 5 },
+  );
+});
+
+test("what lies in one slot is adopted as one payload, with a reference for each part", () => {
+  const arena = new Arena(layout, memory);
+  const address = layout.classes[1]?.start ?? 0;
+  const [a, b, c] = arena.adopt([
+    { address: address + 16384, length: 512 },
+    { address: address + 16384 + 512, length: 16384 - 512 },
+    { address: address, length: 1 },
+  ]);
+  assert.equal(a, b);
+  assert.deepEqual([a?.references, c?.references], [2, 1]);
+  assert.equal(arena.usedBytes, 2 * 16384);
+  arena.release(a as Payload);
+  arena.release(a as Payload);
+  assert.equal(arena.usedBytes, 16384);
+});
+
+test("bytes that lie in no slot, or in two, are not adopted", () => {
+  const [small, larger] = layout.classes;
+  for (const [address, length] of [
+    [0, 4096],
+    [(small?.start ?? 0) - 1, 1],
+    [(small?.start ?? 0) + 4095, 2],
+    [(larger?.start ?? 0) - 1, 2],
+    [layout.totalBytes - 1, 2],
+    [layout.totalBytes, 1],
+    [small?.start ?? 0, 0],
+    [-1, 1],
+    [Number.NaN, 1],
+  ] as const) {
+    assert.deepEqual(new Arena(layout, memory).adopt([{ address, length }]), [undefined]);
+  }
+});
+
+test("an arena in use adopts nothing", () => {
+  const arena = new Arena(layout, memory);
+  arena.allocate(4096);
+  assert.throws(() => arena.adopt([]), { code: "ERR_ASSERTION" });
 });
 
 function checkShape(payload: Payload, bytes: number): void {

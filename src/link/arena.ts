@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { MAX_SLOT_BYTES, type Memory, MIN_SLOT_BYTES, type Payload, type Slot, slotClassOf } from "../block/memory.ts";
+import {
+  type HeldBytes,
+  type KeptMemory,
+  MAX_SLOT_BYTES,
+  MIN_SLOT_BYTES,
+  type Payload,
+  type Slot,
+  slotClassOf,
+} from "../block/memory.ts";
 
 /** Two of the largest requests fit, whatever smaller ones have taken. */
 export const MIN_ARENA_BYTES = 256 << 20;
@@ -45,13 +53,13 @@ export function arenaLayout(limitBytes: number): ArenaLayout {
 }
 
 /** Slots over `memory`: a shared mapping in production, plain memory for a driver in the same process. */
-export class Arena implements Memory {
+export class Arena implements KeptMemory {
   readonly memory: Uint8Array;
   readonly layout: ArenaLayout;
   readonly #pools: readonly Pool[];
   #usedBytes = 0;
 
-  /** `memory`: `layout.totalBytes` of zeroes. */
+  /** `memory`: `layout.totalBytes` of zeroes, or what an arena of the same layout has left, for {@link adopt}. */
   constructor(layout: ArenaLayout, memory: Uint8Array) {
     assert(memory.byteLength >= layout.totalBytes, "the memory is smaller than the arena");
     this.layout = layout;
@@ -77,6 +85,10 @@ export class Arena implements Memory {
     return this.layout.zeroes;
   }
 
+  get shape(): string {
+    return this.layout.classes.map(({ count, slotBytes }) => `${count}x${slotBytes}`).join(" + ");
+  }
+
   allocate(length: number): Payload | undefined {
     assert(length > 0, "a payload has a length");
     if (length > MAX_SLOT_BYTES) return this.#allocateLarge(length);
@@ -89,6 +101,36 @@ export class Arena implements Memory {
     if (--payload.references > 0) return;
     const slots = payload.slots;
     for (let i = 0; i < slots.length; i++) this.#give(slots[i] as PooledSlot);
+  }
+
+  adopt(held: readonly HeldBytes[]): readonly (Payload | undefined)[] {
+    assert(this.#usedBytes === 0, "an arena adopts before it allocates");
+    const places = held.map((bytes) => this.#placeOf(bytes));
+    const payloads = new Map<number, Payload>();
+    for (const [index, pool] of this.#pools.entries()) {
+      const slots = places.filter((place) => place?.pool === index).map((place) => place?.slot ?? 0);
+      for (const slot of pool.adopt(new Set(slots))) {
+        const length = slot.bytes.byteLength;
+        this.#usedBytes += length;
+        payloads.set(slot.address, { slots: slot.alone, length, references: 0 });
+      }
+    }
+    return places.map((place) => {
+      const payload = payloads.get(place?.address ?? -1);
+      if (payload !== undefined) payload.references++;
+      return payload;
+    });
+  }
+
+  /** The slot that holds these bytes. */
+  #placeOf({ address, length }: HeldBytes): Place | undefined {
+    const pool = this.layout.classes.findLastIndex(({ start }) => start <= address);
+    const slots = this.layout.classes[pool];
+    if (slots === undefined) return undefined;
+    const slot = Math.floor((address - slots.start) / slots.slotBytes);
+    const start = slots.start + slot * slots.slotBytes;
+    const isInside = slot < slots.count && length > 0 && address + length <= start + slots.slotBytes;
+    return isInside ? { pool, slot, address: start } : undefined;
   }
 
   #allocateLarge(length: number): Payload | undefined {
@@ -134,6 +176,13 @@ interface PooledSlot extends Slot {
   taken: boolean;
 }
 
+/** Where a slot is: the class of its pool, its number there, and its address. */
+interface Place {
+  readonly pool: number;
+  readonly slot: number;
+  readonly address: number;
+}
+
 /** The slots of one class. The one given back last is taken first, which keeps the memory in use small and warm. */
 class Pool {
   readonly #class: SlotClass;
@@ -165,6 +214,21 @@ class Pool {
     assert(slot.taken, "a slot was given back twice");
     slot.taken = false;
     this.#given.push(slot);
+  }
+
+  /** Takes the slots with these numbers, in a pool that has made none. Those before them are as if they had been given back. */
+  adopt(numbers: ReadonlySet<number>): PooledSlot[] {
+    const adopted: PooledSlot[] = [];
+    for (let missing = numbers.size; missing > 0; ) {
+      const isTaken = numbers.has(this.#made);
+      const slot = this.#make() as PooledSlot;
+      slot.taken = isTaken;
+      (isTaken ? adopted : this.#given).push(slot);
+      if (isTaken) missing--;
+    }
+    // The lowest is taken first, as ever.
+    this.#given.reverse();
+    return adopted;
   }
 
   #make(): PooledSlot | undefined {

@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { ERRNO } from "../block/errors.ts";
 import { encodeExtents } from "../block/extents.ts";
-import { Bench, SECTOR } from "./testing.ts";
+import { Bench, SECTOR, type Submitted } from "./testing.ts";
 
 test("P1: what was acknowledged and not flushed is written again to the next incarnation", () => {
   const bench = new Bench();
@@ -438,6 +438,26 @@ test("P6: where nothing can be released for stallTimeoutMs, writes and flushes g
   assert.equal(bench.replies.get(flush), ERRNO.EIO);
   assert.match(bench.device.trouble ?? "", /100 ms/);
   assert.equal(bench.device.shadow.pieces, 1);
+});
+
+test("P6: flushes that succeed and release nothing, since all that is held is refused, are no reason to wait on", () => {
+  const bench = new Bench({ writeBytes: SECTOR, limits: { stallTimeoutMs: 1000, flushRetryMs: 10 } });
+  bench.done("write", 0);
+  bench.restart();
+  bench.link.complete("write", 0, ERRNO.EIO);
+  const waiting = bench.request("write", 1);
+  assert.equal(bench.device.admit(waiting), "wait");
+  bench.device.whenRoom(waiting, () => assert.equal(bench.device.admit(waiting), ERRNO.EIO));
+  for (let ms = 0; ms < 1000; ms += 10) {
+    bench.clock.advance(10);
+    bench.device.kick();
+    while (bench.link.pending.length > 0) {
+      const { operation, offset } = bench.link.pending[0] as Submitted;
+      bench.link.complete(operation, offset, operation === "write" ? ERRNO.EIO : 0);
+    }
+  }
+  assert.match(bench.device.trouble ?? "", /refuses 1 acknowledged/);
+  assert.equal(bench.device.admit(waiting), ERRNO.EIO);
 });
 
 test("P6: writers who find room by the answers of others alone are not refused, however long some of them wait", () => {

@@ -300,7 +300,7 @@ export class Engine {
   #newVerifier(blockSize: number): Verifier {
     const { clock, random } = this.#ports;
     const digests = new Digests(blockSize, this.#limits.digestBytes, random);
-    return new Verifier({
+    const verifier = new Verifier({
       digests,
       clock,
       shadow: this.#shadow,
@@ -313,6 +313,8 @@ export class Engine {
         this.#observer.lied(range, cure);
       },
     });
+    for (const piece of this.#shadow.pieces) verifier.restored(piece);
+    return verifier;
   }
 
   /** False if it wasn't attached. */
@@ -716,10 +718,12 @@ export class Engine {
       // A FUA write failed while this one was on its way: it proves nothing.
       this.#flusher.requeue(flush.waiters);
     } else {
+      const { size } = this.#shadow;
       this.#shadow.release(flush.mark);
       this.#home.released();
       if (this.#unsettledAt !== undefined && this.#unsettledAt < flush.mark) this.#unsettledAt = undefined;
-      this.#observer.released();
+      // Who waits for room waits in vain where all that is left is refused.
+      if (this.#shadow.size < size) this.#observer.released();
       for (const writer of writers) this.#acknowledge(writer, true);
       for (const waiter of flushes) this.#finish(waiter, flush.covers ? 0 : ERRNO.EIO);
     }

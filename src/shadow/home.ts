@@ -19,6 +19,8 @@ export interface Home {
   readonly fullness: number;
   /** Who is told what becomes of it. Set once, before anything is put. */
   observe(observer: HomeObserver): void;
+  /** The shadow has made `piece` of a remaining one: it is told of that from now on. */
+  restored?(piece: Piece): void;
   /**
    * Reserves the room that the acknowledgement of a writer may take, `request.payload` not yet being there. False: there is none
    * now; see {@link HomeObserver.room}. What is reserved is given back by `leave`, once, whether anything was put meanwhile or not.

@@ -99,7 +99,11 @@ export class Shadow {
 
   /** What a front before this one has left behind: pieces that no incarnation of this one has executed. */
   restore(remaining: readonly RemainingPiece[]): void {
-    for (const piece of remaining) this.#pieces.insert(newPiece(piece));
+    for (const remainder of remaining) {
+      const piece = newPiece(remainder);
+      this.#pieces.insert(piece);
+      this.#ports.home.restored?.(piece);
+    }
   }
 
   /** The replay of `piece` completed well; it had been issued in `generation`. */

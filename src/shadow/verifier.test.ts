@@ -4,6 +4,7 @@ import { ERRNO } from "../block/errors.ts";
 import type { Request } from "../block/request.ts";
 import { Device } from "./device.ts";
 import type { Range } from "./digests.ts";
+import type { Remains } from "./home.ts";
 import {
   DRIVER,
   GEOMETRY,
@@ -27,18 +28,18 @@ class World {
   link: ManualLink;
   #epoch = 0;
 
-  constructor() {
+  constructor(writes = new HeapMemory(), remains?: Remains) {
     const ports = {
       name: "disk",
       clock: this.clock,
       random: NO_CHANCE,
       log: SILENT_LOG,
-      writes: new HeapMemory(),
+      writes,
       reads: this.reads,
       shortOfReads: () => {},
       cutOffIdleWriters: () => 0,
     };
-    this.device = new Device(ports, {}, { verify: "digests" });
+    this.device = new Device(ports, {}, { verify: "digests", remains });
     this.device.observe({
       suspected: () => {},
       convicted: () => true,
@@ -197,6 +198,32 @@ test("a trimmed block may hold anything", () => {
     world.answer(read, fill);
     assert.equal(world.replies.get(read), 0);
   }
+});
+
+test("what the front before this one has written is known, and what it has trimmed may still hold anything", () => {
+  const store = { geometry: GEOMETRY, epoch: 1, kind: DRIVER.kind };
+  const range = { length: SECTOR, mayTrim: false, start: 0, note: 0 };
+  const writes = new HeapMemory();
+  const payload = writes.allocate(SECTOR);
+  payload?.slots[0]?.bytes.fill(7);
+  const world = new World(writes, {
+    store,
+    pieces: [
+      { ...range, kind: "trim", offset: 3 * SECTOR, payload: undefined },
+      { ...range, kind: "write", offset: 4 * SECTOR, payload },
+    ],
+  });
+  world.link.complete("trim", 3 * SECTOR);
+  world.link.complete("write", 4 * SECTOR);
+  world.send("flush", 0);
+  world.link.complete("flush");
+  for (const fill of [7, 0]) {
+    const read = world.send("read", 3);
+    world.answer(read, fill);
+    assert.equal(world.replies.get(read), 0);
+  }
+  world.answer(world.send("read", 4), 6);
+  assert.deepEqual(world.lies, ["read again"]);
 });
 
 test("a write that is refused before any driver had it leaves what is known of its blocks", () => {

@@ -40,10 +40,12 @@ export class Verifier {
 
   /** A writer is acknowledged: from now on its range holds this. */
   acknowledged({ kind, offset, length, payload }: Request): void {
-    const { digests } = this.#ports;
-    if (kind === "trim") digests.trim(offset, length);
-    else if (payload === undefined) digests.zero(offset, length);
-    else digests.write(offset, length, payload, 0);
+    this.#holds({ kind, offset, length, payload, start: 0 });
+  }
+
+  /** The same of what a front before this one has acknowledged. A trimmed range above all: nothing is learned of it from reads. */
+  restored(piece: Readonly<Piece>): void {
+    this.#holds(piece);
   }
 
   /** A writer has failed: its range may hold the old or the new. */
@@ -75,6 +77,19 @@ export class Verifier {
     if (cure === "read again") schedule.again(operation);
     this.#lied(first, cure);
     return cure === "error" ? ERRNO.EIO : "not yet";
+  }
+
+  #holds({
+    kind,
+    offset,
+    length,
+    payload,
+    start,
+  }: Pick<Piece, "offset" | "length" | "payload" | "start"> & Pick<Request, "kind">): void {
+    const { digests } = this.#ports;
+    if (kind === "trim") digests.trim(offset, length);
+    else if (payload === undefined) digests.zero(offset, length);
+    else digests.write(offset, length, payload, start);
   }
 
   /** What to do about `wrong` blocks. `before`: how often this read has found some. */

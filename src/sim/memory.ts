@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { MAX_SLOT_BYTES, type Memory, type Payload, type Slot } from "../block/memory.ts";
+import { type HeldBytes, type KeptMemory, MAX_SLOT_BYTES, type Payload, type Slot } from "../block/memory.ts";
 
 const ARENA_BYTES = 24 << 20;
 const MIN_SLOT_BYTES = 512;
@@ -13,11 +13,14 @@ const arenas: Uint8Array[] = [];
  * Memory that tells on whoever misuses it: it is poisoned when it is handed out and when it is given back, and giving
  * back twice is an assertion.
  */
-export class PoisonedMemory implements Memory {
+export class PoisonedMemory implements KeptMemory {
   readonly limitBytes: number;
   /** Address of 1 MiB of zeroes. */
   readonly zeroes = 0;
+  readonly shape = "slots that a world makes as it goes";
   readonly #arena: Uint8Array;
+  /** All slots, by their addresses. */
+  readonly #slots: Slot[] = [];
   readonly #free = new Map<number, Slot[]>();
   #top = MAX_SLOT_BYTES;
   #usedBytes = 0;
@@ -54,17 +57,46 @@ export class PoisonedMemory implements Memory {
     assert(payload.references > 0, "memory was given back twice");
     if (--payload.references > 0) return;
     for (const slot of payload.slots) {
-      slot.bytes.fill(POISON);
       this.#usedBytes -= slot.bytes.length;
-      const free = this.#free.get(slot.bytes.length);
-      if (free === undefined) this.#free.set(slot.bytes.length, [slot]);
-      else free.push(slot);
+      this.#give(slot);
     }
+  }
+
+  /** The front that had all of it is dead: what isn't held is given back, and poisoned. */
+  adopt(held: readonly HeldBytes[]): readonly (Payload | undefined)[] {
+    const payloads = new Map<Slot, Payload>();
+    const found = held.map((bytes) => {
+      const slot = this.#slotOf(bytes);
+      if (slot === undefined) return undefined;
+      const payload = payloads.get(slot) ?? { slots: [slot], length: slot.bytes.length, references: 0 };
+      payload.references++;
+      payloads.set(slot, payload);
+      return payload;
+    });
+    this.#free.clear();
+    this.#usedBytes = 0;
+    for (const slot of this.#slots) {
+      if (payloads.has(slot)) this.#usedBytes += slot.bytes.length;
+      else this.#give(slot);
+    }
+    return found;
   }
 
   /** The memory at an address, as the driver sees it. */
   at(address: number, length: number): Uint8Array {
     return this.#arena.subarray(address, address + length);
+  }
+
+  #slotOf({ address, length }: HeldBytes): Slot | undefined {
+    const slot = this.#slots.findLast((other) => other.address <= address);
+    return slot !== undefined && address + length <= slot.address + slot.bytes.length ? slot : undefined;
+  }
+
+  #give(slot: Slot): void {
+    slot.bytes.fill(POISON);
+    const free = this.#free.get(slot.bytes.length);
+    if (free === undefined) this.#free.set(slot.bytes.length, [slot]);
+    else free.push(slot);
   }
 
   #take(bytes: number): Slot {
@@ -75,6 +107,7 @@ export class PoisonedMemory implements Memory {
     assert(this.#top <= ARENA_BYTES, "a simulated world uses more memory than it should");
     const fresh = { address, bytes: this.#arena.subarray(address, address + bytes) };
     fresh.bytes.fill(POISON);
+    this.#slots.push(fresh);
     return fresh;
   }
 }

@@ -8,7 +8,7 @@ import { InlineIncarnations } from "../inline.ts";
 import { NbdIncarnations } from "../nbd/nbd.ts";
 import type { DriverSource } from "../opening.ts";
 import { ProcessIncarnations } from "../process.ts";
-import { type Arenas, createHeapArenas, createSharedArenas } from "../shared-arenas.ts";
+import { type Arenas, createHeapArenas, createKeptArenas, createSharedArenas } from "../shared-arenas.ts";
 import { Recorder } from "./recorder.ts";
 
 const TAG_LIMIT = 2 ** 32;
@@ -32,13 +32,16 @@ export class Stage {
   #awaited: { readonly pattern: RegExp; readonly resolve: (match: RegExpExecArray) => void }[] = [];
   #tag = TAG_LIMIT - 5;
 
-  /** `text`: the module's source; `file`: its name. `standby`: with a spare host, where the link has such a thing. */
+  /**
+   * `text`: the module's source; `file`: its name. `standby`: with a spare host, where the link has such a thing; `kept`: with
+   * writes that outlive the front.
+   */
   constructor(
     kind: LinkKind,
     text: string,
     options: Record<string, string> = {},
     file = "driver.ts",
-    { standby }: { readonly standby: boolean } = { standby: false },
+    { standby = false, kept = false }: { readonly standby?: boolean; readonly kept?: boolean } = {},
   ) {
     this.folder = mkdtempSync(join(tmpdir(), "skink-link-"));
     this.path = join(this.folder, file);
@@ -48,7 +51,7 @@ export class Stage {
     const limits = { writeBytes: 0, readBytes: 0 };
     const events = this.recorder;
     if (kind === "process") {
-      const memory = createSharedArenas(limits);
+      const memory = kept ? createKeptArenas(limits) : createSharedArenas(limits);
       this.memory = memory;
       this.#closeMemory = () => memory.close();
       this.incarnations = new ProcessIncarnations({ sourceOf: () => driver, memory, events, output, standby });
@@ -147,7 +150,7 @@ export class Stage {
        export default keepInFiles(driver, ${JSON.stringify(this.folder)});`,
     );
     const flags = "--link inline --no-shadow --log-level warn";
-    return `${process.execPath} ${SKINK} serve ${wrapper} ${flags} --socket {socket} --control {socket}.control`;
+    return `env XDG_RUNTIME_DIR=${this.folder} ${process.execPath} ${SKINK} serve ${wrapper} ${flags} --socket {socket} --control {socket}.control`;
   }
 
   #nextTag(): number {

@@ -1,0 +1,160 @@
+import { randomBytes } from "node:crypto";
+import fs from "node:fs/promises";
+import { dirname } from "node:path";
+import { SkinkError } from "../block/errors.ts";
+import { MAX_PAYLOAD_BYTES, type Memory } from "../block/memory.ts";
+import { formatSize } from "../block/size.ts";
+import { allocate } from "../os/allocate.ts";
+import { blockDeviceSize } from "../os/block-device.ts";
+import { lockExclusive } from "../os/lock.ts";
+import type { Home, Remains } from "../shadow/home.ts";
+import type { Clock, Log } from "../shadow/ports.ts";
+import { DiskLog } from "./log/disk-log.ts";
+import { AREA_START, HEADER_BYTES, ID_BYTES, minimumLogBytes, SECTOR_BYTES } from "./log/format.ts";
+import { decodeHeader } from "./log/header.ts";
+import { takeUp } from "./log/take-up.ts";
+import { OpenLogFile } from "./log-file.ts";
+
+export const DEFAULT_LOG_BYTES = 256 << 20;
+/** A log has room for the largest request that a client may send, twice over: once for writing it anew. */
+export const MIN_LOG_BYTES = Math.ceil(minimumLogBytes({ requestBytes: MAX_PAYLOAD_BYTES }) / 2 ** 20) * 2 ** 20;
+const ZEROES = Buffer.alloc(1 << 20);
+
+export interface LogOptions {
+  /** A regular file, which is created where there is none, or a block device. */
+  readonly path: string;
+  /** Bytes of a log that is new. DEFAULT_LOG_BYTES, or all of a block device that is smaller. */
+  readonly size?: number | undefined;
+  /** The device's memory of writes. */
+  readonly memory: Memory;
+  readonly limits: { readonly pieces: number };
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface OpenedLog {
+  readonly home: Home;
+  readonly remains: Remains;
+  /** Ends it well: what is not kept yet is written, and the file closed. Nothing may be put any more. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the log, creates it where there is none, and takes up what is in it. It is locked until it is closed or the process ends.
+ * Throws `log-damaged`, `log-locked`, `log-size` (the size is unfit, or the memory too small for it), `log-too-full`, or the
+ * system's own error.
+ */
+export async function openLog(options: LogOptions): Promise<OpenedLog> {
+  const { path, memory, limits, clock, log } = options;
+  const handle = await openOrCreate(path);
+  try {
+    if (!lockExclusive(handle.fd)) throw await lockedBy(path, handle);
+    const file = await openedFile(handle, options);
+    const newBytes = Math.min(file.size, sizeOf(options));
+    const taken = takeUp(path, file, memory, newBytes);
+    const size = taken.header?.size ?? newBytes;
+    if (size < MIN_LOG_BYTES) throw unfit(path, size);
+    if (size / 2 > memory.limitBytes) {
+      const wanted = `a memory of writes with at least half of that was wanted, it has ${formatSize(memory.limitBytes)}`;
+      throw new SkinkError("log-size", `Cannot use the log ${path}: it has ${formatSize(size)}, ${wanted}`);
+    }
+    if (options.size !== undefined && size !== options.size) {
+      log.warn(`the log ${path} has ${formatSize(size)} and keeps it, though ${formatSize(options.size)} is asked for`);
+    }
+    const ports = { path, file, memory, clock, log, pid: process.pid, newId: randomBytes(ID_BYTES), newBytes };
+    const home = new DiskLog(ports, taken, { pieces: limits.pieces, requestBytes: MAX_PAYLOAD_BYTES });
+    const close = async (): Promise<void> => {
+      await new Promise<void>((resolve) => home.close(resolve));
+      await handle.close();
+    };
+    return { home, remains: taken.remains, close };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+function sizeOf({ path, size = DEFAULT_LOG_BYTES }: LogOptions): number {
+  if (size < MIN_LOG_BYTES || size % SECTOR_BYTES !== 0) throw unfit(path, size);
+  return size;
+}
+
+function unfit(path: string, size: number): SkinkError {
+  const wanted = `at least ${formatSize(MIN_LOG_BYTES)} in whole sectors of ${SECTOR_BYTES} bytes was wanted`;
+  return new SkinkError("log-size", `Cannot use the log ${path}: its size is ${formatSize(size)}, ${wanted}`);
+}
+
+async function openOrCreate(path: string): Promise<fs.FileHandle> {
+  try {
+    return await fs.open(path, "r+");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw cannotOpen(path, error);
+  }
+  try {
+    return await fs.open(path, "wx+", 0o600);
+  } catch (error) {
+    // Another front was a moment faster; its lock decides.
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return await fs.open(path, "r+");
+    throw cannotOpen(path, error);
+  }
+}
+
+/** A new file gets its size, and its place on the disk. */
+async function openedFile(handle: fs.FileHandle, options: LogOptions): Promise<OpenLogFile> {
+  const stat = await handle.stat();
+  if (stat.isBlockDevice()) return new OpenLogFile(handle.fd, blockDeviceSize(handle.fd));
+  if (!stat.isFile()) throw cannotOpen(options.path, new Error("it is neither a regular file nor a block device"));
+  // Shorter than a log, and nothing in it: whoever was about to make it has died of that.
+  if (stat.size < sizeOf(options) && (await isAllZeroes(handle))) await prepare(handle, stat.size, options);
+  return new OpenLogFile(handle.fd, (await handle.stat()).size);
+}
+
+async function isAllZeroes(handle: fs.FileHandle): Promise<boolean> {
+  const chunk = Buffer.alloc(ZEROES.length);
+  for (let at = 0; ; ) {
+    const { bytesRead } = await handle.read(chunk, 0, chunk.length, at);
+    if (bytesRead === 0) return true;
+    if (!chunk.subarray(0, bytesRead).equals(ZEROES.subarray(0, bytesRead))) return false;
+    at += bytesRead;
+  }
+}
+
+/**
+ * Its blocks are allocated, so that no write fails for want of room, and written: a sync of a record then has nothing to do for the
+ * file system. Nothing that was there is touched.
+ */
+async function prepare(handle: fs.FileHandle, from: number, options: LogOptions): Promise<void> {
+  const size = sizeOf(options);
+  try {
+    allocate(handle.fd, size);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EOPNOTSUPP") throw cannotOpen(options.path, error);
+  }
+  for (let at = from; at < size; ) {
+    const bytes = Math.min(ZEROES.length, size - at);
+    at += (await handle.write(ZEROES, 0, bytes, at)).bytesWritten;
+  }
+  await handle.sync();
+  // The name of a new file is as much in need of being durable as its contents.
+  const folder = await fs.open(dirname(options.path), "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/** The newest header says who. */
+async function lockedBy(path: string, handle: fs.FileHandle): Promise<SkinkError> {
+  const { buffer } = await handle.read(Buffer.alloc(AREA_START), 0, AREA_START, 0);
+  const slots = [buffer.subarray(0, HEADER_BYTES), buffer.subarray(HEADER_BYTES)];
+  const headers = slots.flatMap((slot) => decodeHeader(slot).header ?? []);
+  const newest = headers.sort((a, b) => b.sequence - a.sequence)[0];
+  const holder = newest === undefined ? "another front" : `another front (pid ${newest.pid}, when it was last written)`;
+  return new SkinkError("log-locked", `Cannot open the log ${path}: ${holder} has it open, one of its own was wanted`);
+}
+
+function cannotOpen(path: string, error: unknown): SkinkError {
+  const what = error instanceof Error ? error.message : String(error);
+  return new SkinkError("log-file", `Cannot open the log ${path}: ${what}`, { cause: error });
+}
