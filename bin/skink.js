@@ -8,6 +8,9 @@ if (Number.parseInt(process.version.slice(1), 10) < WANTED_MAJOR) {
       "in a checkout, npm scripts and npx find one in node_modules\n",
   );
   process.exitCode = 2;
+} else if (process.argv[2] === "serve" && process.argv.includes("--guard")) {
+  // The guard of a front starts without loading one.
+  import("../src/guard/main.ts");
 } else {
   import("../src/cli/main.ts");
 }

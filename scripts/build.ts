@@ -4,6 +4,7 @@
  *
  *   dist/package.json  dist/LICENSE
  *   dist/README.md  dist/docs/  dist/bench/results/*.svg: what the README links to, too
+ *   dist/packaging/                       units of systemd
  *   dist/bin/skink.js                     the command
  *   dist/src/**\/*.js, *.d.ts             the same folders as in the checkout
  *   dist/examples/*.js                    the drivers that the demo uses
@@ -17,7 +18,14 @@ import { parseArgs } from "node:util";
 /** The checkout says so by its dependency on Node itself: npm may well run on an older one there. */
 const ENGINES = { node: ">=24" };
 /** What goes in as it is: what people read, and the pictures in it. */
-const COPIED = ["LICENSE", "README.md", "docs", "bench/results/compare.svg", "bench/results/kill-curve.svg"];
+const COPIED = [
+  "LICENSE",
+  "README.md",
+  "docs",
+  "packaging",
+  "bench/results/compare.svg",
+  "bench/results/kill-curve.svg",
+];
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 const { values } = parseArgs({ options: { out: { type: "string", default: join(ROOT, "dist") } } });
@@ -64,6 +72,6 @@ function writeCommand(): void {
   const to = join(out, "bin/skink.js");
   mkdirSync(dirname(to), { recursive: true });
   const command = readFileSync(join(ROOT, "bin/skink.js"), "utf8");
-  writeFileSync(to, command.replace("../src/cli/main.ts", "../src/cli/main.js"));
+  writeFileSync(to, command.replaceAll(/"(\.\.\/src\/[^"]+)\.ts"/g, '"$1.js"'));
   chmodSync(to, 0o755);
 }

@@ -35,6 +35,8 @@ const PEERS = {
   fusermount3: program("fusermount3", "fuse3"),
   "mkfs.ext4": program("mkfs.ext4", "e2fsprogs"),
   e2fsck: program("e2fsck", "e2fsprogs"),
+  "systemd-socket-activate": program("systemd-socket-activate", "systemd"),
+  "systemd-analyze": program("systemd-analyze", "systemd"),
   fuse: { from: "a usable /dev/fuse", found: () => usable("/dev/fuse", constants.R_OK | constants.W_OK) },
   root: { from: "run as root", found: () => process.getuid?.() === 0 },
   loop: { from: "loop devices, as root", found: () => usable("/dev/loop-control", constants.R_OK | constants.W_OK) },

@@ -5,11 +5,16 @@ import { readConfig } from "../front/config.ts";
 import { Front, type FrontConfig } from "../front/front.ts";
 import { parseHome } from "../front/home-spec.ts";
 import { createLog, LOG_LEVELS, type LogLevel } from "../front/log.ts";
-import { defaultControlPath } from "../front/runtime-folder.ts";
+import { defaultControlPath, findControlPath } from "../front/runtime-folder.ts";
 import type { DeviceConfig, LinkKind } from "../front/served-device.ts";
 import { parseSpec } from "../front/spec.ts";
+import { Takeover } from "../front/takeover.ts";
+import { isAlive } from "../nbd/server/socket-file.ts";
 import type { TlsSettings } from "../nbd/tls/server-tls.ts";
 import { exitNow } from "../os/exit.ts";
+import { stopWithGuard } from "../service/guard-death.ts";
+import { isStoredName } from "../service/names.ts";
+import { ServiceManager } from "../service/service-manager.ts";
 import type { StopOutcome } from "../supervisor/supervisor.ts";
 
 const CONFIG_EXTENSIONS = [".yaml", ".yml"];
@@ -24,10 +29,12 @@ interface ServeOptions {
   readonly control?: string;
   readonly link?: LinkKind;
   readonly readOnly?: true;
+  readonly shared?: true;
   readonly standby?: true;
   readonly verify?: "digests";
   readonly fallback?: string;
   readonly home?: string;
+  readonly takeOver?: true;
   readonly tls?: "off" | TlsSettings["mode"];
   readonly tlsCertificates?: string;
   readonly tlsPsk?: string;
@@ -54,6 +61,7 @@ export function addServe(program: Command): void {
       ]),
     )
     .option("--read-only", "let no client write")
+    .option("--shared", "lock the store against no other front: each has its own, or the driver sees to it")
     .option("--standby", "keep a spare driver host ready: shorter recoveries for one more process")
     .addOption(
       new Option("--verify <how>", "check what the driver returns by digests of its blocks").choices(["digests"]),
@@ -70,6 +78,9 @@ export function addServe(program: Command): void {
     .option("--tls-certificates <dir>", "ca-cert.pem, server-cert.pem and server-key.pem; means --tls required")
     .option("--tls-psk <file>", "pre-shared keys, USER:HEXKEY a line; means --tls required")
     .option("--tls-verify-peer", "clients need a certificate signed by that CA, or a pre-shared key")
+    // bin/skink.js takes it: the guard is another program, which starts this one.
+    .option("--guard", "start the front again when it dies; clients wait meanwhile")
+    .option("--take-over", "take over from the front that serves this now: the one at --control, or the only one")
     // For measuring what the shadow costs, and showing what its absence does: nobody who has data wants it off.
     .addOption(new Option("--no-shadow", "forget acknowledged writes that are not flushed").hideHelp())
     .addOption(new Option("--log-level <level>", "how much to log").choices(LOG_LEVELS).default("info"))
@@ -99,19 +110,33 @@ Examples:
   nbdinfo 'nbds://alice@localhost/disk?tls-psk-file=keys.psk'`;
 
 async function serve(text: string, options: ServeOptions): Promise<void> {
-  const config = configOf(text, options);
+  const guard = stopWithGuard(process.env);
+  const config = configOf(text, options, guard);
   const json = options.logJson ?? !process.stderr.isTTY;
   const log = createLog({ level: options.logLevel, json });
-  const front = new Front(config, log);
+  const service = new ServiceManager(process.env, process.pid, log.warn);
+  const takeover = await takeoverFor(options, config, service);
+  const front = new Front(config, log, service);
   stopOnSignals(front);
-  await front.start();
+  await front.start(takeover);
   for (const { name, uri } of front.status().devices) console.log(`ready ${name} ${uri}`);
   const outcome = await front.ended;
   log.flush();
   exit(outcome);
 }
 
-function configOf(text: string, options: ServeOptions): FrontConfig {
+/** A front that finds what one before it has left needs none that is alive: its guard has started it again. */
+async function takeoverFor(
+  { takeOver }: ServeOptions,
+  { control }: FrontConfig,
+  service: ServiceManager,
+): Promise<Takeover | undefined> {
+  if (takeOver === undefined || service.inherited.some(({ name }) => isStoredName(name))) return undefined;
+  const known = control !== undefined && (await isAlive(control)) ? control : undefined;
+  return await Takeover.begin(known ?? (await findControlPath()), service);
+}
+
+function configOf(text: string, options: ServeOptions, guard: number | undefined): FrontConfig {
   const { socket, port } = options;
   const fromFile = CONFIG_EXTENSIONS.includes(extname(text));
   const {
@@ -125,7 +150,7 @@ function configOf(text: string, options: ServeOptions): FrontConfig {
     devices,
     listen: chosen,
     tls: options.tls === "off" ? undefined : (tlsOf(options, options.tls) ?? tls),
-    control: absolute(options.control) ?? control ?? defaultControlPath(),
+    control: absolute(options.control) ?? control ?? defaultControlPath(guard ?? process.pid),
   };
 }
 
@@ -146,11 +171,12 @@ function tlsOf(
 }
 
 function configOfFile(path: string, options: ServeOptions): FrontConfig {
-  const { name, link, readOnly, standby, verify, fallback, home } = options;
+  const { name, link, readOnly, shared, standby, verify, fallback, home } = options;
   const ofDevices = {
     "--name": name,
     "--link": link,
     "--read-only": readOnly,
+    "--shared": shared,
     "--standby": standby,
     "--verify": verify,
     "--fallback": fallback,
@@ -163,7 +189,7 @@ function configOfFile(path: string, options: ServeOptions): FrontConfig {
 }
 
 function deviceOf(text: string, options: ServeOptions): DeviceConfig {
-  const { name, link, readOnly, standby, verify, fallback, home, shadow } = options;
+  const { name, link, readOnly, shared, standby, verify, fallback, home, shadow } = options;
   const spec = parseSpec(text);
   return {
     name: name ?? defaultName(spec.kind),
@@ -171,6 +197,7 @@ function deviceOf(text: string, options: ServeOptions): DeviceConfig {
     retains: shadow,
     ...(link === undefined ? {} : { link }),
     ...(readOnly === undefined ? {} : { readOnly }),
+    ...(shared === undefined ? {} : { shared }),
     ...(standby === undefined ? {} : { standby }),
     ...(verify === undefined ? {} : { verify }),
     ...(fallback === undefined ? {} : { fallback: parseSpec(fallback) }),

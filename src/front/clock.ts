@@ -13,10 +13,10 @@ export const realRandom: Random = {
 
 /**
  * The first epoch of a front that starts now: the time in milliseconds. An incarnation takes longer than that to start, so
- * epochs grow over all fronts of a machine, as long as its clock doesn't go back.
+ * epochs grow over all fronts of a machine. `last`: the newest that is known of its store, should the clock have gone back.
  */
-export function firstEpoch(): number {
-  return Date.now();
+export function firstEpoch(last: number): number {
+  return Math.max(Date.now(), last + 1);
 }
 
 /** A timer of 0 ms would take 1. */

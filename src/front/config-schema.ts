@@ -76,6 +76,7 @@ const device = z.strictObject({
   fallback: z.preprocess((value) => (typeof value === "string" ? { spec: value } : value), driver).optional(),
   link: z.enum(["process", "inline"]).optional(),
   readOnly: z.boolean().optional(),
+  shared: z.boolean().optional(),
   standby: z.boolean().optional(),
   verify: z.enum(["off", "digests"]).optional(),
   home: z.string().optional(),

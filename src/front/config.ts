@@ -41,6 +41,7 @@ export function readConfig(file: string): FrontConfig {
  *       spec: file:db.img?size=10G     # or: driver: file, options: { path: db.img, size: 10G }
  *       link: process                  # or inline
  *       readOnly: false
+ *       shared: false                  # true: its store is locked against no other front
  *       limits: { pieces: 65536, writeBytes: 256M }
  *       policy: { heldTimeoutMs: 60000, restartBudget: 5 }
  *       standby: true                  # a spare driver host, ready to take over
@@ -104,6 +105,7 @@ export function parseConfig(text: string, file: string): FrontConfig {
     const settings = present({
       link: entry.link,
       readOnly: entry.readOnly,
+      shared: entry.shared,
       standby: entry.standby,
       verify: verify === "off" ? undefined : verify,
       home: home === undefined ? undefined : attempt("home", () => parseHome(home, base)),

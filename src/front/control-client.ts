@@ -6,6 +6,7 @@ import {
   type ControlReply,
   type ControlRequest,
   MAX_REPLY_BYTES,
+  type Offer,
   parseReply,
   type UpgradeResult,
 } from "./control-protocol.ts";
@@ -22,6 +23,8 @@ export interface ControlResults {
   restart: null;
   upgrade: UpgradeResult;
   stop: StopOutcome;
+  offer: Offer;
+  "hand-over": StopOutcome;
 }
 
 export type PlainRequest = Extract<ControlRequest, { command: keyof ControlResults }>;

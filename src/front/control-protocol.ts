@@ -18,6 +18,13 @@
  *
  *   ▶ {"command":"upgrade","name":"disk","spec":"./new.ts","base":"/home/me","wait":true}
  *   ◀ {"ok":true,"result":{"outcome":"upgraded","epoch":8,"stallMs":6.1}}
+ *
+ * Another front that takes over (see takeover.ts) asks for descriptors, then for the end:
+ *
+ *   ▶ {"command":"offer","socket":"@its-notify-socket"}
+ *   ◀ {"ok":true,"result":{"pid":123,"descriptors":4}}
+ *   ▶ {"command":"hand-over"}
+ *   ◀ {"ok":true,"result":{"clean":true}}
  */
 import { z } from "zod";
 import { SkinkError } from "../block/errors.ts";
@@ -41,6 +48,8 @@ const request = z.discriminatedUnion("command", [
   }),
   z.strictObject({ command: z.literal("events"), follow: z.boolean() }),
   z.strictObject({ command: z.literal("stop") }),
+  z.strictObject({ command: z.literal("offer"), socket: z.string().regex(/^[@/]./) }),
+  z.strictObject({ command: z.literal("hand-over") }),
 ]);
 const reply = z.discriminatedUnion("ok", [
   z.object({ ok: z.literal(true), more: z.literal(true).optional(), result: z.unknown() }),
@@ -62,6 +71,14 @@ export interface UpgradeResult {
   readonly served?: boolean;
   /** Why it was rolled back: one line. */
   readonly reason?: string;
+}
+
+/** What a front has given to the one that takes over from it. */
+export interface Offer {
+  /** Its own. */
+  readonly pid: number;
+  /** How many it has sent. */
+  readonly descriptors: number;
 }
 
 /** Throws a SkinkError `bad-request` for what is none. */

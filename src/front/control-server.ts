@@ -1,6 +1,7 @@
 import { rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { SkinkError } from "../block/errors.ts";
+import { descriptorOf } from "../nbd/server/listening.ts";
 import { makeWay } from "../nbd/server/socket-file.ts";
 import { ControlConnection, type ControlHandler } from "./control-connection.ts";
 
@@ -15,34 +16,56 @@ const UMASK = 0o177;
 export class ControlServer {
   readonly path: string;
   readonly #server: Server;
+  /** Whether it has made the socket, and its file. */
+  readonly #own: boolean;
   readonly #connections = new Map<Socket, ControlConnection>();
 
-  private constructor(path: string, server: Server) {
+  private constructor(path: string, server: Server, own: boolean) {
     this.path = path;
+    this.#own = own;
     this.#server = server;
   }
 
-  /** Replaces the socket of a dead front. Rejects with `address-in-use` or `cannot-listen`. */
-  static async listen(path: string, handler: ControlHandler): Promise<ControlServer> {
-    await makeWay(path);
+  /**
+   * Replaces the socket of a dead front. Rejects with `address-in-use` or `cannot-listen`. `fd`: one that is bound there and
+   * listens already; it is taken over, its file isn't removed at the end.
+   */
+  static async listen(path: string, handler: ControlHandler, fd?: number): Promise<ControlServer> {
+    if (fd === undefined) await makeWay(path);
     const server = createServer();
-    const control = new ControlServer(path, server);
+    const control = new ControlServer(path, server, fd === undefined);
     server.maxConnections = MAX_CONNECTIONS;
     server.on("connection", (socket) => control.#serve(socket, handler));
     await new Promise<void>((resolve, reject) => {
       server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(path, error)));
       // The socket is made within the call, so no other file gets this mask.
       const mask = process.umask(UMASK);
-      server.listen(path, resolve);
+      server.listen(fd === undefined ? { path } : { fd }, resolve);
       process.umask(mask);
     });
     return control;
   }
 
-  /** Ends connections after their replies, and removes the socket file. */
+  /** The descriptor that listens; it stays the server's. */
+  get fd(): number {
+    return descriptorOf(this.#server);
+  }
+
+  /** Ends connections after their replies. The socket is somebody else's now. */
+  async leave(): Promise<void> {
+    const closed = [...this.#connections.keys()].map(
+      (socket) => new Promise((resolve) => socket.once("close", resolve)),
+    );
+    for (const connection of this.#connections.values()) connection.end();
+    const cut = setTimeout(() => this.#cut(), CLOSE_TIMEOUT_MS);
+    await Promise.all(closed);
+    clearTimeout(cut);
+  }
+
+  /** Ends connections after their replies, and removes the socket file that it has made. */
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    rmSync(this.path, { force: true });
+    if (this.#own) rmSync(this.path, { force: true });
     for (const connection of this.#connections.values()) connection.end();
     const cut = setTimeout(() => this.#cut(), CLOSE_TIMEOUT_MS);
     await closed;

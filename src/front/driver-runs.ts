@@ -1,10 +1,12 @@
 import { InlineIncarnations } from "../link/inline.ts";
+import type { Shelf } from "../link/kept.ts";
 import { NbdIncarnations } from "../link/nbd/nbd.ts";
 import { ProcessIncarnations } from "../link/process.ts";
 import type { Arenas, SharedArenas } from "../link/shared-arenas.ts";
 import type { DriverRef, IncarnationEvents, Incarnations, Usage, Vitals } from "../shadow/ports.ts";
 import type { DeviceConfig } from "./served-device.ts";
 import type { DeviceSpec } from "./spec.ts";
+import type { StoreClaim } from "./store-claim.ts";
 
 /** Incarnations of one kind of link. */
 type Runs = ProcessIncarnations | InlineIncarnations | NbdIncarnations;
@@ -16,18 +18,26 @@ type Runs = ProcessIncarnations | InlineIncarnations | NbdIncarnations;
 export class DriverRuns implements Incarnations {
   readonly #modules: ProcessIncarnations | InlineIncarnations;
   readonly #servers: NbdIncarnations;
+  readonly #claim: StoreClaim;
   /** Which of them an incarnation is of. */
   readonly #living = new Map<number, Runs>();
 
-  /** Nothing runs yet. `memory`: shared, unless the driver is in this process. `output`: takes a line that a driver printed. */
+  /**
+   * Nothing runs yet. `memory`: shared, unless the driver is in this process. `shelf`: for what drivers keep. `claim`: is told of each
+   * incarnation. `output`: takes a line that a driver printed.
+   */
   constructor(
     { link, readOnly = false, standby = false }: DeviceConfig,
     memory: Arenas | SharedArenas,
+    shelf: Shelf,
+    claim: StoreClaim,
     events: IncarnationEvents,
     output: (line: string) => void,
   ) {
+    this.#claim = claim;
     const common = {
       output,
+      mark: () => claim.newMark(),
       events: {
         ...events,
         exited: (epoch, kind, how) => {
@@ -40,7 +50,7 @@ export class DriverRuns implements Incarnations {
     this.#modules =
       link === "inline" || !isShared(memory)
         ? new InlineIncarnations({ ...modules, memory })
-        : new ProcessIncarnations({ ...modules, memory, standby });
+        : new ProcessIncarnations({ ...modules, memory, standby, shelf });
     this.#servers = new NbdIncarnations({ ...common, memory, sourceOf: serverOf, wantsWrites: !readOnly });
   }
 
@@ -48,6 +58,7 @@ export class DriverRuns implements Incarnations {
     const runs = this.#runsOf(driver);
     this.#living.set(epoch, runs);
     runs.start(epoch, driver);
+    this.#claim.started(epoch, runs.pid(epoch));
   }
 
   close(epoch: number): void {

@@ -1,7 +1,3 @@
-import { rmSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { SkinkError } from "../block/errors.ts";
 import type { Export } from "../nbd/server/exports.ts";
 import { NbdServer } from "../nbd/server/server.ts";
@@ -9,31 +5,30 @@ import { loadServerTls, type TlsSettings } from "../nbd/tls/server-tls.ts";
 import { type Address, formatUri } from "../nbd/uri.ts";
 import { MAX_STRING_BYTES } from "../nbd/wire/protocol.ts";
 import { hungUp } from "../os/poll.ts";
+import { ServiceManager } from "../service/service-manager.ts";
 import type { Log } from "../shadow/ports.ts";
 import type { StopOutcome } from "../supervisor/supervisor.ts";
 import { realClock } from "./clock.ts";
-import type { ControlRequest, UpgradeResult } from "./control-protocol.ts";
-import { ControlServer } from "./control-server.ts";
+import type { ControlRequest, Offer, UpgradeResult } from "./control-protocol.ts";
+import type { ControlServer } from "./control-server.ts";
 import { EventLog, type StreamedEvent } from "./events.ts";
+import { refuseUnclaimed } from "./homes.ts";
+import { type ListenConfig, Listeners } from "./listeners.ts";
 import { silentLog } from "./log.ts";
 import { type Clients, type DeviceConfig, ServedDevice } from "./served-device.ts";
 import { type DeviceSpec, parseSpec } from "./spec.ts";
 import type { DeviceStatus, FrontStatus } from "./status.ts";
+import type { Takeover } from "./takeover.ts";
 
-const LOOPBACK = "127.0.0.1";
 /** After a stop that wasn't clean some requests will never be answered; what has been is sent meanwhile. */
 const UNCLEAN_DRAIN_MS = 250;
+/** How long clients may take, when another front takes over, to receive what they have been answered. */
+const LAST_REPLIES_MS = 50;
 
 export interface FrontConfig {
   readonly devices: readonly DeviceConfig[];
   /** Without a socket and a port, a socket in a fresh temporary folder. */
-  readonly listen?: {
-    readonly socket?: string | undefined;
-    /** 0 takes a free one. */
-    readonly port?: number | undefined;
-    /** The loopback interface if left out. */
-    readonly host?: string | undefined;
-  };
+  readonly listen?: ListenConfig;
   /** Without it connections are not encrypted. */
   readonly tls?: TlsSettings | undefined;
   /** The path of the control socket; none if left out. */
@@ -56,20 +51,25 @@ export class Front {
   readonly #devices: readonly ServedDevice[];
   readonly #server: NbdServer;
   readonly #log: Log;
+  readonly #service: ServiceManager;
+  readonly #listeners: Listeners;
   readonly #events = new EventLog();
   /** Devices that clients may come to. */
   #ready = false;
   #address: Address | undefined;
   #control: ControlServer | undefined;
-  /** The fresh folder of the socket that nobody chose. */
-  #folder: string | undefined;
   #stopping: Promise<StopOutcome> | undefined;
   readonly #ended = Promise.withResolvers<StopOutcome>();
 
-  /** Throws `bad-name`, `bad-device`, `bad-tls` or `bad-credentials`. Nothing runs before `start`. */
-  constructor(config: FrontConfig, log: Log = silentLog) {
+  /**
+   * Throws `bad-name`, `bad-device`, `bad-tls`, `bad-credentials` or `bad-environment`. Nothing runs before `start`.
+   * `service`: what started this process, if it is there for the front alone.
+   */
+  constructor(config: FrontConfig, log: Log = silentLog, service = ServiceManager.nobody()) {
     this.#config = config;
     this.#log = log;
+    this.#service = service;
+    this.#listeners = new Listeners(service, log);
     const seen = new Set<string>();
     for (const { name } of config.devices) {
       checkName(name);
@@ -82,7 +82,13 @@ export class Front {
     };
     this.#devices = config.devices.map((device) => {
       const uri = (): string => this.uri(device.name);
-      return new ServedDevice(device, { log, clients, uri, tell: (event) => this.#events.add(device.name, event) });
+      return new ServedDevice(device, {
+        log,
+        service,
+        clients,
+        uri,
+        tell: (event) => this.#events.add(device.name, event),
+      });
     });
     this.#server = new NbdServer({
       exports: {
@@ -96,12 +102,20 @@ export class Front {
     });
   }
 
-  /** Resolves when every device accepts clients. Rejects with a SkinkError, and then nothing is left behind. */
-  async start(): Promise<void> {
+  /**
+   * Resolves when every device accepts clients. Rejects with a SkinkError, and then nothing is left behind. `takeover`: of the front
+   * that has served these devices until now.
+   */
+  async start(takeover?: Takeover): Promise<void> {
     try {
+      for (const device of this.#devices) device.prepare();
+      refuseUnclaimed(this.#service);
+      await takeover?.finish();
       await this.#start(this.#config);
     } catch (error) {
-      await this.stop();
+      if (this.#stopping === undefined) this.#listeners.leave();
+      this.#stopping ??= this.#stop();
+      await this.#stopping;
       throw error;
     }
   }
@@ -153,43 +167,43 @@ export class Front {
 
   /** No new requests; drain, flush, close. Never rejects. */
   stop(): Promise<StopOutcome> {
+    if (this.#stopping === undefined) this.#service.stopping("stopping: what is not durable yet is flushed");
     this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  /**
+   * Ends for the sake of a front that takes over: drains, flushes, closes. Clients are left without a word when the process exits,
+   * which it has to do next; they find the other one by the same sockets. Never rejects. `clean`: nothing is lost by that.
+   */
+  handOver(): Promise<StopOutcome> {
+    if (this.#stopping === undefined) this.#service.stopping("another front takes over");
+    this.#stopping ??= this.#handOver();
     return this.#stopping;
   }
 
   /** Kills the drivers and removes the socket files, at once; what is not durable is lost. The process has to exit next. */
   abandon(): void {
     for (const device of this.#devices) device.abandon();
-    if (this.#address !== undefined && "path" in this.#address) rmSync(this.#address.path, { force: true });
-    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true });
-    if (this.#control !== undefined) rmSync(this.#control.path, { force: true });
+    this.#listeners.retire("nbd");
+    this.#listeners.retire("control");
   }
 
   async #start({ listen = {}, control }: FrontConfig): Promise<void> {
-    if (control !== undefined) {
-      this.#control = await ControlServer.listen(control, (request, signal) => this.#command(request, signal));
-    }
+    this.#control = await this.#listeners.serveControl(control, (request, signal) => this.#command(request, signal));
     await Promise.all(this.#devices.map((device) => device.start()));
     this.#ready = true;
-    const { socket, port, host = LOOPBACK } = listen;
-    if (port !== undefined) this.#address = await this.#server.listen({ host, port });
-    if (socket !== undefined || port === undefined) {
-      this.#address = await this.#server.listen({ path: socket ?? (await this.#freshSocket()) });
-    }
-  }
-
-  async #freshSocket(): Promise<string> {
-    this.#folder = await mkdtemp(join(tmpdir(), "skink-"));
-    return join(this.#folder, "nbd.sock");
+    this.#address = await this.#listeners.serveClients(this.#server, listen);
+    this.#service.ready(`serving ${this.#devices.map(({ name }) => name).join(", ")}`);
   }
 
   async #stop(): Promise<StopOutcome> {
     // Nobody new comes while clients still get what is old; then the connections have nothing left to wait for.
+    this.#listeners.retire("nbd");
     this.#server.shutdown();
     const stops = await Promise.all(this.#devices.map((device) => device.stop()));
     const clean = stops.every((stop) => stop.clean);
     await this.#server.close(clean ? undefined : UNCLEAN_DRAIN_MS);
-    if (this.#folder !== undefined) await rm(this.#folder, { recursive: true, force: true });
     const reasons = stops.flatMap(({ reason }, index) =>
       reason === undefined ? [] : [`${this.#devices[index]?.name}: ${reason}`],
     );
@@ -202,8 +216,34 @@ export class Front {
     return outcome;
   }
 
+  #offer(socket: string): Offer {
+    if (!this.#ready || this.#stopping !== undefined) {
+      throw new SkinkError("wrong-state", "Cannot hand over: this front starts or stops, one that serves was wanted");
+    }
+    return { pid: process.pid, descriptors: this.#service.offerTo(socket) };
+  }
+
+  async #handOver(): Promise<StopOutcome> {
+    const stops = await Promise.all(this.#devices.map((device) => device.stop({ handsOver: true })));
+    await Promise.all(this.#devices.map((device, index) => device.close(stops[index] as StopOutcome)));
+    const lost = stops.flatMap(({ clean, reason }, index) => {
+      const device = this.#devices[index] as ServedDevice;
+      return clean || device.outlivesFront ? [] : [`${device.name}: ${reason}`];
+    });
+    const outcome = { clean: lost.length === 0, reason: lost.length === 0 ? undefined : lost.join("; ") };
+    await this.#server.sent(LAST_REPLIES_MS);
+    this.#events.end();
+    setImmediate(async () => {
+      await this.#control?.leave();
+      this.#ended.resolve(outcome);
+    });
+    return outcome;
+  }
+
   async #end(outcome: StopOutcome): Promise<void> {
+    this.#listeners.retire("control");
     await this.#control?.close();
+    this.#service.close();
     this.#ended.resolve(outcome);
   }
 
@@ -221,6 +261,10 @@ export class Front {
         return this.events(request.follow ? signal : AbortSignal.abort());
       case "stop":
         return this.stop();
+      case "offer":
+        return this.#offer(request.socket);
+      case "hand-over":
+        return this.handOver();
     }
   }
 

@@ -5,20 +5,22 @@ import { SkinkError } from "../block/errors.ts";
 import { isAlive } from "../nbd/server/socket-file.ts";
 
 const SUFFIX = ".control";
+const LOCKS = "locks";
+const XDG_MEND = "XDG_RUNTIME_DIR names the folder around it";
 
-/** Where a front puts its control socket if it isn't told: PID.control in the user's runtime folder, which is made. */
-export function defaultControlPath(): string {
-  const folder = runtimeFolder();
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const found = lstatSync(folder);
-  if (!found.isDirectory() || found.uid !== process.getuid?.()) {
-    throw new SkinkError(
-      "bad-folder",
-      `Cannot use ${folder}: it is not a folder of this user; name a socket with --control`,
-    );
-  }
-  chmodSync(folder, 0o700);
-  return join(folder, `${process.pid}${SUFFIX}`);
+/**
+ * Where a front puts its control socket if it isn't told: PID.control in the user's runtime folder, which is made. `pid`: of the
+ * front, or of the guard, which all of its fronts have in common.
+ */
+export function defaultControlPath(pid: number): string {
+  return join(ownFolder("name a socket with --control"), `${pid}${SUFFIX}`);
+}
+
+/** Where the fronts of this user lock their stores; it is made. Throws `bad-folder`. */
+export function lockFolder(): string {
+  const folder = join(ownFolder(XDG_MEND), LOCKS);
+  make(folder, XDG_MEND);
+  return folder;
 }
 
 /** The control socket of the only front that this user runs. Removes those that dead fronts have left behind. */
@@ -41,6 +43,27 @@ export async function findControlPath(): Promise<string> {
   if (others.length === 0) return only;
   const choices = alive.map((path) => `--control ${path}`).join(", ");
   throw new SkinkError("many-fronts", `Cannot choose a front: ${alive.length} are running, one was wanted: ${choices}`);
+}
+
+/** The runtime folder, which nobody else may look into. `mend`: what to do where there can't be one. */
+function ownFolder(mend: string): string {
+  const folder = runtimeFolder();
+  make(folder, mend);
+  const found = lstatSync(folder);
+  if (!found.isDirectory() || found.uid !== process.getuid?.()) {
+    throw new SkinkError("bad-folder", `Cannot use ${folder}: it is not a folder of this user; ${mend}`);
+  }
+  chmodSync(folder, 0o700);
+  return folder;
+}
+
+function make(folder: string, mend: string): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new SkinkError("bad-folder", `Cannot use ${folder}: ${code}, a folder of this user was wanted; ${mend}`);
+  }
 }
 
 function runtimeFolder(): string {

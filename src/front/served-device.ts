@@ -1,12 +1,14 @@
 import { SkinkError } from "../block/errors.ts";
 import { newFaultCounts } from "../block/fault.ts";
 import type { ArenaLimits } from "../link/shared-arenas.ts";
+import { storedName } from "../service/names.ts";
+import type { ServiceManager } from "../service/service-manager.ts";
 import { newCounters } from "../shadow/counters.ts";
 import { Device } from "../shadow/device.ts";
 import type { DeviceLimits } from "../shadow/limits.ts";
 import type { BlockDevice, IncarnationEvents, Log } from "../shadow/ports.ts";
 import type { DeviceEvent } from "../supervisor/event.ts";
-import type { Policy } from "../supervisor/policy.ts";
+import { DEFAULT_POLICY, type Policy } from "../supervisor/policy.ts";
 import { type StopOutcome, Supervisor } from "../supervisor/supervisor.ts";
 import type { UpgradeOutcome } from "../supervisor/upgrade.ts";
 import { firstEpoch, realClock, realRandom } from "./clock.ts";
@@ -16,13 +18,14 @@ import { DriverRuns } from "./driver-runs.ts";
 import type { FrontEvent } from "./events.ts";
 import { HealthCheck, type HealthConfig } from "./health-check.ts";
 import type { HomeSpec } from "./home-spec.ts";
-import { type OpenHome, openHome } from "./homes.ts";
+import { type DeviceMemory, type OpenHome, openMemory } from "./homes.ts";
 import { Hook, type HookConfig } from "./hook.ts";
 import type { DeviceSpec } from "./spec.ts";
 import type { DeviceStatus } from "./status.ts";
+import { StoreClaim } from "./store-claim.ts";
 
-/** Room for payloads: those written, in flight and retained, and those being read. */
-const DEFAULT_MEMORY: ArenaLimits = { writeBytes: 256 << 20, readBytes: 128 << 20 };
+/** What drivers keep is stored as, for the next front: see {@link DriverContext.keep}. */
+const KEPT = "kept";
 
 /** Where a driver runs: in a process of its own, or in the front's, where nothing protects the front from it. */
 export type LinkKind = "process" | "inline";
@@ -45,6 +48,8 @@ export interface DeviceConfig {
   readonly health?: HealthConfig;
   /** Clients may not write, even though the driver could. */
   readonly readOnly?: boolean;
+  /** Whether its store is locked against no other front: see {@link StoreClaim}. */
+  readonly shared?: boolean;
   readonly limits?: Partial<DeviceLimits & ArenaLimits>;
   readonly policy?: Partial<Policy>;
   /** False switches the shadow off: what a lost incarnation had not made durable is gone. To show what that means. */
@@ -62,12 +67,14 @@ interface Parts {
   readonly device: Device;
   readonly supervisor: Supervisor;
   readonly runs: DriverRuns;
-  readonly home: OpenHome;
+  readonly claim: StoreClaim;
 }
 
 /** What a served device is given. */
 export interface DeviceContext {
   readonly log: Log;
+  /** Keeps what is to outlive this front. */
+  readonly service: ServiceManager;
   readonly clients: Clients;
   /** Where clients find it. */
   uri(): string;
@@ -86,6 +93,7 @@ export class ServedDevice {
   readonly #stopped = Promise.withResolvers<StopOutcome>();
   /** Aborted by a stop: what has not begun need not. */
   readonly #ending = new AbortController();
+  #memory: DeviceMemory | undefined;
   #opening: Promise<Parts> | undefined;
   #parts: Parts | undefined;
   /** Who waits for the end of a planned restart. */
@@ -118,20 +126,36 @@ export class ServedDevice {
     return this.#need("serve").device;
   }
 
-  /** Resolves when the first incarnation is live. Rejects with `start-failed` or `stopped`, and nothing is left running. */
+  /** Makes its memory, or takes up what a front before this one has left of it: what can be done while that one still serves. */
+  prepare(): void {
+    const { name, link, limits, home } = this.#config;
+    const { service, log } = this.#context;
+    this.#memory ??= openMemory({ name, link, limits, home, service, log });
+  }
+
+  /**
+   * Resolves when the first incarnation is live. Rejects with `start-failed`, `store-served`, `not-fenced`, `bad-folder` or `stopped`,
+   * and nothing is left running.
+   */
   async start(): Promise<void> {
     this.#opening = this.#open();
     await this.#opening;
     await this.#started.promise;
   }
 
-  /** Resolves when the driver is closed, or had to be given up. */
-  async stop(): Promise<StopOutcome> {
+  /** Whether what it has acknowledged is found by another front, whatever becomes of this one. */
+  get outlivesFront(): boolean {
+    const { kind } = this.#config.home ?? { kind: "memory" };
+    return kind !== "memory";
+  }
+
+  /** Resolves when the driver is closed, or had to be given up. `handsOver`: another front goes on with it. */
+  async stop({ handsOver = false }: { readonly handsOver?: boolean } = {}): Promise<StopOutcome> {
     this.#ending.abort();
     // Who starts it is told why it could not be opened.
     const parts = await this.#opening?.catch(() => undefined);
     if (parts === undefined) return { clean: true, reason: undefined };
-    parts.supervisor.stop();
+    parts.supervisor.stop({ handsOver });
     const outcome = await this.#stopped.promise;
     await Promise.all([this.#health?.stop(), this.#hook?.stop(), parts.runs.end(outcome.clean)]);
     return outcome;
@@ -147,7 +171,9 @@ export class ServedDevice {
 
   /** After a stop: gives back the memory, to which no client and no living incarnation may refer any more, and the home. */
   async close({ clean }: StopOutcome): Promise<void> {
-    await this.#parts?.home.close(clean);
+    await this.#memory?.close(clean && this.#parts !== undefined);
+    if (this.#parts !== undefined) this.#context.service.forget(storedName(KEPT, this.name));
+    this.#parts?.claim.release(clean);
   }
 
   kill(): void {
@@ -173,7 +199,8 @@ export class ServedDevice {
    * without `wait`, when it serves. Rejects with `wrong-state` or `upgrade-refused`.
    */
   async upgrade(spec: DeviceSpec, wait: boolean): Promise<UpgradeResult> {
-    const { supervisor } = this.#need("upgrade");
+    const { supervisor, claim } = this.#need("upgrade");
+    const giveBack = await claim.add(spec);
     return await new Promise((resolve, reject) => {
       const taken = supervisor.upgrade(spec, {
         serving: (epoch, stallMs) => {
@@ -181,10 +208,12 @@ export class ServedDevice {
         },
         ended: (outcome: UpgradeOutcome) => {
           if (outcome.outcome !== "refused") return resolve(outcome);
+          giveBack();
           reject(new SkinkError("upgrade-refused", `Cannot upgrade ${this.name}: ${outcome.reason}`));
         },
       });
       if (taken) return;
+      giveBack();
       reject(
         supervisor.upgrading
           ? new SkinkError("wrong-state", `Cannot upgrade ${this.name}: another upgrade of it is going on`)
@@ -213,24 +242,43 @@ export class ServedDevice {
   }
 
   async #open(): Promise<Parts> {
-    const { link, limits } = this.#config;
-    const home = await openHome({ link, limits: { ...DEFAULT_MEMORY, ...limits } });
-    if (this.#ending.signal.aborted) {
-      await home.close(true);
-      throw this.#stoppedMeanwhile();
+    this.prepare();
+    const memory = this.#memory as DeviceMemory;
+    // Nothing of an earlier front may still write when this one looks at what that one has left.
+    const claim = await this.#claimStores();
+    try {
+      const home = await memory.open();
+      if (this.#ending.signal.aborted) throw this.#stoppedMeanwhile();
+      const parts = this.#assemble(memory, home, claim);
+      this.#parts = parts;
+      parts.supervisor.start();
+      return parts;
+    } catch (error) {
+      claim.release(true);
+      throw error;
     }
-    const parts = this.#assemble(home);
-    this.#parts = parts;
-    parts.supervisor.start();
-    return parts;
   }
 
-  #assemble(home: OpenHome): Parts {
-    const { log, clients } = this.#context;
+  async #claimStores(): Promise<StoreClaim> {
+    const { name, policy } = this.#config;
+    const { reapTimeoutMs } = { ...DEFAULT_POLICY, ...policy };
+    const { signal } = this.#ending;
+    const say = (line: string): void => this.#context.log.warn(`${name}: ${line}`);
+    try {
+      return await StoreClaim.take({ config: this.#config, reapTimeoutMs, say, signal });
+    } catch (error) {
+      throw signal.aborted ? this.#stoppedMeanwhile() : error;
+    }
+  }
+
+  #assemble({ memory }: DeviceMemory, { home, remains, lastEpoch }: OpenHome, claim: StoreClaim): Parts {
+    const { log, service, clients } = this.#context;
     const { name, spec, fallback, policy, limits, retains = true, verify } = this.#config;
-    const events = this.#eventsFor(() => supervisor);
+    const events = this.#eventsFor(claim, () => supervisor);
     const output = (line: string): void => log.info(`${name}: driver: ${line}`);
-    const runs = new DriverRuns(this.#config, home.memory, events, output);
+    const kept = storedName(KEPT, name);
+    const shelf = { take: () => service.takeAll(kept), put: (fd: number) => void service.store(kept, fd) };
+    const runs = new DriverRuns(this.#config, memory, shelf, claim, events, output);
     let live = false;
     // Why it could not start is said once, by whoever started it.
     const coreLog: Log = { ...log, warn: (message) => live && log.warn(message) };
@@ -239,12 +287,12 @@ export class ServedDevice {
       clock: realClock,
       random: realRandom,
       log: coreLog,
-      writes: home.memory.writes,
-      reads: home.memory.reads,
+      writes: memory.writes,
+      reads: memory.reads,
       shortOfReads: () => clients.unpinAll(),
       cutOffIdleWriters: () => clients.cutOffIdleWriters(device),
     };
-    const device = new Device(ports, limits, { retains, verify, home: home.home, remains: home.remains });
+    const device = new Device(ports, limits, { retains, verify, home, remains });
     const observer = {
       live: () => {
         live = true;
@@ -270,9 +318,9 @@ export class ServedDevice {
     const supervisor = new Supervisor(
       { device, incarnations: runs, drivers, clock: realClock, random: realRandom, log: coreLog, observer },
       policy,
-      firstEpoch(),
+      firstEpoch(Math.max(claim.lastEpoch, lastEpoch)),
     );
-    return { device, supervisor, runs, home };
+    return { device, supervisor, runs, claim };
   }
 
   /** The health check is of the incarnation that is live, while it is. */
@@ -283,10 +331,12 @@ export class ServedDevice {
   }
 
   /** The supervisor needs the incarnations, and they need it. */
-  #eventsFor(supervisor: () => Supervisor): IncarnationEvents {
+  #eventsFor(claim: StoreClaim, supervisor: () => Supervisor): IncarnationEvents {
     const readOnly = this.#config.readOnly ?? false;
-    return {
+    const events: IncarnationEvents = {
       opened: (epoch, info, link) => {
+        const refusal = claim.identify(supervisor().driver as DeviceSpec, info.identity);
+        if (refusal !== undefined) return events.openFailed(epoch, refusal);
         const geometry = { ...info.geometry, readOnly: info.geometry.readOnly || readOnly };
         supervisor().opened(epoch, { ...info, geometry }, link);
       },
@@ -303,6 +353,7 @@ export class ServedDevice {
         if (epoch > this.#restartedEpoch) this.#restarting?.reject(this.#restartFailure(epoch, how));
       },
     };
+    return events;
   }
 
   #restartFailure(epoch: number, how: string): SkinkError {

@@ -1,6 +1,6 @@
 import { closeSync } from "node:fs";
 import { FIRST_KEPT_FD, type MadeFile } from "../link/control.ts";
-import { findKept, keptTooLate } from "../link/keeping.ts";
+import { findKept, keptFileName, keptTooLate } from "../link/keeping.ts";
 import { createMemfd } from "../os/memfd.ts";
 import { mapShared } from "../os/mmap.ts";
 
@@ -41,7 +41,7 @@ export class Keeper {
   }
 
   #make(name: string, bytes: number): Region {
-    const fd = createMemfd(`skink-kept-${name.slice(0, 64)}`, bytes);
+    const fd = createMemfd(keptFileName(name), bytes);
     const region = { bytes, fd, memory: map(fd, bytes) };
     this.#regions.set(name, region);
     return region;

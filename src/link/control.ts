@@ -1,6 +1,6 @@
 import { isBlockSize } from "../block/geometry.ts";
 import type { DriverInfo } from "../shadow/ports.ts";
-import { MAX_KEPT_NAME_CHARS, MAX_KEPT_REGIONS } from "./keeping.ts";
+import { isKeptName, MAX_KEPT_REGIONS } from "./keeping.ts";
 
 /** Descriptors that a driver host inherits, after its stdio. Those of regions it is to keep follow the last. */
 export const CONTROL_FD = 3;
@@ -136,7 +136,7 @@ function parseKept(value: unknown): (MadeFile & { name: string })[] | undefined 
   for (const entry of value as unknown[]) {
     const file = parseFile(entry);
     if (file === undefined || !isRecord(entry) || typeof entry.name !== "string") return undefined;
-    if (entry.name.length > MAX_KEPT_NAME_CHARS) return undefined;
+    if (!isKeptName(entry.name)) return undefined;
     kept.push({ ...file, name: entry.name });
   }
   return kept;

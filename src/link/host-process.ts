@@ -11,13 +11,12 @@ import { type HostOrder, spawnHost } from "./host-spawn.ts";
 import { MemoryHolder } from "./memory-holder.ts";
 import { driverName } from "./opening.ts";
 import { whenClosed } from "./output.ts";
-import { groupRuns, killGroup } from "./process-group.ts";
+import { killFamily } from "./process-family.ts";
+import { killGroup } from "./process-group.ts";
 import { ProcessLink } from "./process-link.ts";
 import { FrontPulse, monotonicMs } from "./pulse.ts";
 import { FrontRing } from "./ring.ts";
 
-/** How often to look whether the last of a killed host's own children is gone. */
-const GROUP_POLL_MS = 1;
 /** How long a stream of output that somebody else still holds open is read after its host is gone. */
 const OUTPUT_GRACE_MS = 1000;
 /** How long the last that an aborted host printed is waited for. */
@@ -244,25 +243,27 @@ export class HostProcess {
     this.#channel.hearRest();
     this.#link?.drain();
     this.#link?.end();
+    const holder = this.#holderOf(leader);
+    const requests = this.#releaseMemory(holder);
     // A process that the driver started may outlive it, and still write to the store.
-    killGroup(leader);
-    const requests = this.#releaseMemory(leader);
-    const look = () => {
-      if (groupRuns(leader)) setTimeout(look, GROUP_POLL_MS);
-      else if (requests === undefined) this.#nameEnding(code, signal);
-      else requests.then(() => this.#nameEnding(code, signal));
+    const end = async (): Promise<void> => {
+      await killFamily(leader, this.order.mark, holder?.pid);
+      await requests;
+      this.#nameEnding(code, signal);
     };
     // The last that it printed tells why.
-    if (mayHaveAborted({ code, signal })) whenClosed(this.#child.stderr, ABORT_OUTPUT_MS, look);
-    else look();
+    if (mayHaveAborted({ code, signal })) whenClosed(this.#child.stderr, ABORT_OUTPUT_MS, end);
+    else end();
+  }
+
+  #holderOf(leader: number): MemoryHolder | undefined {
+    const named = this.#holder;
+    if (named === undefined) return MemoryHolder.found(leader);
+    return named.pid === undefined ? undefined : MemoryHolder.named(named.pid, leader);
   }
 
   /** Returns what has to be waited for, where the kernel may still have requests of the host in hand. */
-  #releaseMemory(leader: number): Promise<void> | undefined {
-    const named = this.#holder;
-    let holder: MemoryHolder | undefined;
-    if (named === undefined) holder = MemoryHolder.found(leader);
-    else if (named.pid !== undefined) holder = MemoryHolder.named(named.pid, leader);
+  #releaseMemory(holder: MemoryHolder | undefined): Promise<void> | undefined {
     if (holder === undefined) return undefined;
     const { hasRequests } = holder;
     const released = holder.release();

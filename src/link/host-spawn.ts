@@ -5,6 +5,7 @@ import type { KeptFile } from "./kept.ts";
 import type { DriverCode } from "./kept-code.ts";
 import type { DriverSource } from "./opening.ts";
 import type { DriverOutput } from "./output.ts";
+import { familyMark, MARK } from "./process-family.ts";
 import type { SharedArenas } from "./shared-arenas.ts";
 
 /** Not --input-type: a driver's own worker threads inherit the flags, and would not start with that one. */
@@ -19,6 +20,8 @@ export interface HostOrder {
   readonly kept: readonly KeptFile[];
   readonly code: DriverCode;
   readonly output: DriverOutput;
+  /** In the environment of all processes that come of it, and of no others. */
+  readonly mark: string;
 }
 
 /** A process that has just been started, and the front's ends of what joins them. */
@@ -42,6 +45,7 @@ export function spawnHost(order: HostOrder, spare: boolean): SpawnedHost {
     const boot = parts.file(Buffer.from(JSON.stringify(bootParameters(order, spare))));
     const child = spawn(process.execPath, [...NODE_FLAGS, readBootCode()], {
       detached: true,
+      env: { ...process.env, [MARK]: familyMark(order.mark) },
       stdio: [
         "ignore",
         "pipe",

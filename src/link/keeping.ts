@@ -1,7 +1,9 @@
 /** Regions that a driver may keep, and what they may come to. They are sparse: only what is touched takes memory. */
 export const MAX_KEPT_REGIONS = 32;
 export const MAX_KEPT_BYTES = 2 ** 42;
-export const MAX_KEPT_NAME_CHARS = 256;
+/** Percent-encoded: so long a name fits into that of its memory, from which a front after this one knows it. */
+export const MAX_KEPT_NAME_CHARS = 230;
+const FILE_PREFIX = "skink-kept-";
 
 /** What is known of a region that is there. */
 interface KeptRegion {
@@ -17,8 +19,8 @@ export function findKept<Region extends KeptRegion>(
   name: string,
   bytes: number,
 ): Region | undefined {
-  if (typeof name !== "string" || name.length > MAX_KEPT_NAME_CHARS) {
-    const wanted = `a name of up to ${MAX_KEPT_NAME_CHARS} characters was wanted`;
+  if (!isKeptName(name)) {
+    const wanted = `a name of up to ${MAX_KEPT_NAME_CHARS} characters, percent-encoded, was wanted`;
     throw refusal("EINVAL", String(name).slice(0, 20), wanted);
   }
   const found = regions.get(name);
@@ -35,6 +37,26 @@ export function findKept<Region extends KeptRegion>(
     throw refusal("ENOMEM", name, `at most ${MAX_KEPT_REGIONS} regions and ${MAX_KEPT_BYTES} bytes may be kept`);
   }
   return undefined;
+}
+
+export function isKeptName(name: unknown): name is string {
+  if (typeof name !== "string" || !name.isWellFormed()) return false;
+  return encodeURIComponent(name).length <= MAX_KEPT_NAME_CHARS;
+}
+
+/** What the memory of a region is called. */
+export function keptFileName(name: string): string {
+  return `${FILE_PREFIX}${encodeURIComponent(name)}`;
+}
+
+/** The region whose memory is called so; `undefined` for other memory. */
+export function keptNameOf(fileName: string): string | undefined {
+  if (!fileName.startsWith(FILE_PREFIX)) return undefined;
+  try {
+    return decodeURIComponent(fileName.slice(FILE_PREFIX.length));
+  } catch {
+    return undefined;
+  }
 }
 
 /** What `keep` throws after `open` has ended. */

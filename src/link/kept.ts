@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readlinkSync } from "node:fs";
 import { getSeals, SEALED_SIZE } from "../os/memfd.ts";
 import type { MadeFile } from "./control.ts";
-import { MAX_KEPT_BYTES, MAX_KEPT_REGIONS } from "./keeping.ts";
+import { keptNameOf, MAX_KEPT_BYTES, MAX_KEPT_REGIONS } from "./keeping.ts";
 
 /** A region of shared memory that outlives incarnations, held by its descriptor. */
 export interface KeptFile {
@@ -10,9 +10,27 @@ export interface KeptFile {
   readonly bytes: number;
 }
 
+/** Where regions outlive the front. */
+export interface Shelf {
+  /** Those that a front before this one has put there: descriptors, which are the taker's. */
+  take(): readonly number[];
+  put(fd: number): void;
+}
+
 /** The regions that the incarnations of one device have kept. */
 export class KeptRegions {
   readonly #files = new Map<string, KeptFile>();
+  readonly #shelf: Shelf | undefined;
+
+  /** `shelf`: none if they go with this front. */
+  constructor(shelf: Shelf | undefined) {
+    this.#shelf = shelf;
+    for (const fd of shelf?.take() ?? []) {
+      const name = keptNameOf(memoryName(`/proc/self/fd/${fd}`) ?? "");
+      if (name === undefined || this.#files.has(name)) closeSync(fd);
+      else this.#files.set(name, { name, fd, bytes: fstatSync(fd).size });
+    }
+  }
 
   list(): readonly KeptFile[] {
     return [...this.#files.values()];
@@ -35,7 +53,10 @@ export class KeptRegions {
       for (const { fd } of taken) closeSync(fd);
       throw error;
     }
-    for (const file of taken) this.#files.set(file.name, file);
+    for (const file of taken) {
+      this.#files.set(file.name, file);
+      this.#shelf?.put(file.fd);
+    }
   }
 
   close(): void {
@@ -48,7 +69,7 @@ export class KeptRegions {
 export function takeFile(pid: number, file: MadeFile): number {
   const path = `/proc/${pid}/fd/${file.fd}`;
   // Looked at first: merely opening a file of another kind may block, or do something.
-  if (!readlinkSync(path).startsWith("/memfd:")) throw new Error(`descriptor ${file.fd} is no memory file`);
+  if (memoryName(path) === undefined) throw new Error(`descriptor ${file.fd} is no memory file`);
   const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
   try {
     if ((getSeals(fd) & SEALED_SIZE) !== SEALED_SIZE) throw new Error(`descriptor ${file.fd} can be resized`);
@@ -59,4 +80,9 @@ export function takeFile(pid: number, file: MadeFile): number {
     closeSync(fd);
     throw error;
   }
+}
+
+/** What the memory file at `path`, a descriptor in /proc, is called; `undefined` for a file of any other kind. */
+function memoryName(path: string): string | undefined {
+  return /^\/memfd:(.*) \(deleted\)$/s.exec(readlinkSync(path))?.[1];
 }

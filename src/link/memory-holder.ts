@@ -11,10 +11,10 @@ const POLL_MS = 2;
  * runs nothing of the driver's.
  */
 export class MemoryHolder {
-  readonly #pid: number;
+  readonly pid: number;
 
   private constructor(pid: number) {
-    this.#pid = pid;
+    this.pid = pid;
   }
 
   /** The one that a host has named, if it is what it says; a host may be faulty. `host`: the host's process. */
@@ -39,7 +39,7 @@ export class MemoryHolder {
    */
   get hasRequests(): boolean {
     try {
-      return readFileSync(`/proc/${this.#pid}/maps`, "latin1").includes("[aio]");
+      return readFileSync(`/proc/${this.pid}/maps`, "latin1").includes("[aio]");
     } catch {
       // It is gone, and they with it.
       return false;
@@ -48,7 +48,7 @@ export class MemoryHolder {
 
   /** The host is reaped: ends the holder, and resolves when the memory is gone. */
   async release(): Promise<void> {
-    process.kill(this.#pid, "SIGKILL");
-    while (!reapChild(this.#pid)) await delay(POLL_MS);
+    process.kill(this.pid, "SIGKILL");
+    while (!reapChild(this.pid)) await delay(POLL_MS);
   }
 }

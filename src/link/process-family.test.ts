@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { hasEnded, readStat } from "../os/process-stat.ts";
-import { familyMark, killFamily, MARK } from "./process-family.ts";
+import { familyMark, killFamily, MARK, newMark } from "./process-family.ts";
 
 const LIMIT = { timeout: 10_000 };
 
@@ -54,8 +54,32 @@ test("a family inside another one goes with either", LIMIT, async () => {
   }
 });
 
-function start(mark: string, script: string): ChildProcess {
-  const env = { ...process.env, [MARK]: mark };
+test(
+  "a process that was started with other variables around the mark is found, one that only names it is not",
+  LIMIT,
+  async () => {
+    const mark = newMark(["0123456789abcdef"]);
+    const found = start(mark, "exec sleep 60", { AAA: "x".repeat(100_000), ZZZ: "" });
+    const names = start(newMark([]), "exec sleep 60", { AAA: `${MARK}=${mark}`, [`NOT_${MARK}`]: mark });
+    assert.equal(await killFamily(2 ** 22 - 1, mark), true);
+    await over(found);
+    assert.equal(names.exitCode ?? names.signalCode, null);
+    names.kill("SIGKILL");
+    await over(names);
+  },
+);
+
+test("one process that is seen to otherwise is left alone, and not waited for", LIMIT, async () => {
+  const mark = newMark([]);
+  const other = start(mark, "exec sleep 60");
+  assert.equal(await killFamily(2 ** 22 - 1, mark, other.pid), false);
+  assert.equal(other.exitCode ?? other.signalCode, null);
+  other.kill("SIGKILL");
+  await over(other);
+});
+
+function start(mark: string, script: string, variables: Record<string, string> = {}): ChildProcess {
+  const env = { ...variables, ...process.env, [MARK]: mark };
   return spawn("/bin/sh", ["-c", script], { env, detached: true, stdio: ["pipe", "pipe", "ignore"] });
 }
 

@@ -1,19 +1,33 @@
-import { readdir, readFile } from "node:fs/promises";
-import { setTimeout as delay } from "node:timers/promises";
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
+import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
+import { isGone, isRunning, type ProcessId, processId, threadsOf } from "../os/process-id.ts";
 import { groupRuns, killGroup } from "./process-group.ts";
 
-/** The environment variable by which the processes that come of one command are known: see {@link familyMark}. */
-export const MARK = "SKINK_SERVER";
+/** The environment variable by which the processes that come of one incarnation are known: see {@link newMark}. */
+export const MARK = "SKINK_FAMILY";
 const SEPARATOR = "/";
+const ENTRY = Buffer.from(`${MARK}=`);
 
 /** How often to look whether the last of them is gone. */
-const POLL_MS = 5;
-/** A daemon that forks as we look is missed by that look, and found by the next. */
-const EMPTY_LOOKS = 2;
-/** Processes that are looked at together: bounds the descriptors that it takes. */
-const LOOK_BATCH = 64;
+const POLL_MS = 2;
+/** Processes that are looked at in one turn of the event loop: 8 µs each. */
+const LOOK_BATCH = 256;
+const ENVIRONMENT_BYTES = 65536;
 
-/** The value of MARK for a command with `mark`. Inside another family it has the marks of both, and goes with either. */
+const buffer = Buffer.allocUnsafe(ENVIRONMENT_BYTES);
+let serial = 0;
+let self: string | undefined;
+
+/**
+ * A mark that no other process has: `stores` (names of what the incarnation works on, in hexadecimal), this process, which keeps
+ * it alive, and a number. Stores and process find what a dead front has left; the whole finds what comes of one incarnation.
+ */
+export function newMark(stores: readonly string[]): string {
+  self ??= ownName();
+  return `${stores.join("+")}.${self}.${++serial}`;
+}
+
+/** The value of MARK for a process with `mark`. Inside another family it has the marks of both, and goes with either. */
 export function familyMark(mark: string): string {
   const outer = process.env[MARK];
   return outer === undefined ? mark : `${outer}${SEPARATOR}${mark}`;
@@ -22,45 +36,127 @@ export function familyMark(mark: string): string {
 /**
  * Kills the group of `leader`, which is dead, and every process that has the mark in its environment: a daemon leaves
  * its group, but keeps its environment. Resolves when none of them runs any more, with whether any had outlived it.
- * What has left the group *and* wiped its environment is not found.
+ * What has left the group *and* wiped its environment is not found. `except`: a process that is seen to otherwise.
  */
-export async function killFamily(leader: number, mark: string): Promise<boolean> {
+export async function killFamily(leader: number, mark: string, except?: number): Promise<boolean> {
   let outlived = groupRuns(leader);
-  for (let empty = 0; ; ) {
+  const killed = new Map<number, ProcessId>();
+  for (;;) {
     killGroup(leader);
-    const strays = await marked(mark);
-    for (const pid of strays) kill(pid);
-    outlived ||= strays.length > 0;
-    if (strays.length > 0 || groupRuns(leader)) {
-      empty = 0;
-      await delay(POLL_MS);
-    } else if (++empty === EMPTY_LOOKS) {
-      return outlived;
+    try {
+      for (const stray of await findMarked((marks) => marks.includes(mark))) {
+        if (stray.pid === except) continue;
+        killed.set(stray.pid, stray);
+        kill(stray.pid);
+      }
+      outlived ||= killed.size > 0;
+      for (const stray of killed.values()) if (isGone(stray)) killed.delete(stray.pid);
+      if (killed.size === 0 && !groupRuns(leader)) return outlived;
+    } catch {
+      // The machine doesn't let it look: they are there until it has seen that they are not.
+    }
+    await delay(POLL_MS);
+  }
+}
+
+/**
+ * Kills every process that works on one of these stores for a process of this machine that runs no more, and returns those that
+ * are not gone yet. What came of this process itself, or of a front that is alive, is left alone.
+ */
+export async function killOrphans(stores: readonly string[]): Promise<ProcessId[]> {
+  // This process may have been started by a driver itself: what it is marked with is no orphan's.
+  const own = process.env[MARK]?.split(SEPARATOR) ?? [];
+  const lives = new Map<string, boolean>();
+  const isOrphaned = (mark: string): boolean => {
+    const [marked = "", owner = ""] = mark.split(".");
+    if (own.includes(mark) || !marked.split("+").some((store) => stores.includes(store))) return false;
+    const isAlive = lives.get(owner) ?? ownerLives(owner);
+    lives.set(owner, isAlive);
+    return !isAlive;
+  };
+  const orphans = await findMarked((marks) => marks.some(isOrphaned));
+  for (const { pid } of orphans) kill(pid);
+  return orphans;
+}
+
+/**
+ * The processes that were started with marks that pass the test. A process that forks as it is looked for is missed by that look, but
+ * its child has a number that was not there before: so what is new is looked at, until nothing is. Throws where the machine doesn't
+ * let it look, for want of descriptors, say.
+ */
+async function findMarked(test: (marks: readonly string[]) => boolean): Promise<ProcessId[]> {
+  const found: ProcessId[] = [];
+  const seen = new Set<string>();
+  for (;;) {
+    const fresh = readdirSync("/proc").filter((name) => isNumber(name) && !seen.has(name));
+    if (fresh.length === 0) return found;
+    for (const [index, name] of fresh.entries()) {
+      seen.add(name);
+      if (index % LOOK_BATCH === LOOK_BATCH - 1) await nextTurn();
+      const marks = marksOf(name);
+      const id = marks !== undefined && test(marks) ? processId(Number(name)) : undefined;
+      if (id !== undefined) found.push(id);
     }
   }
 }
 
-/** The processes that were started with the mark. Those that only wait to be reaped have no environment any more. */
-async function marked(mark: string): Promise<number[]> {
-  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
-  const found: number[] = [];
-  for (let at = 0; at < pids.length; at += LOOK_BATCH) {
-    const batch = pids.slice(at, at + LOOK_BATCH);
-    const has = await Promise.all(batch.map((pid) => hasMark(pid, mark)));
-    found.push(...batch.filter((_, index) => has[index]).map(Number));
+/** Undefined where a process has none. The environment belongs to the memory, which a thread has until it ends: not only the first. */
+function marksOf(pid: string): string[] | undefined {
+  let environment = environmentOf(pid);
+  if (environment?.length === 0) {
+    for (const thread of threadsOf(pid)) {
+      if (thread !== pid) environment = environmentOf(`${pid}/task/${thread}`);
+      if (environment !== undefined && environment.length > 0) break;
+    }
   }
-  return found;
+  if (environment === undefined) return undefined;
+  for (let at = environment.indexOf(ENTRY); at !== -1; at = environment.indexOf(ENTRY, at + 1)) {
+    if (at > 0 && environment[at - 1] !== 0) continue;
+    const end = environment.indexOf(0, at);
+    const value = environment.toString("latin1", at + ENTRY.length, end === -1 ? environment.length : end);
+    return value.split(SEPARATOR);
+  }
+  return undefined;
 }
 
-async function hasMark(pid: string, mark: string): Promise<boolean> {
-  const environment = await readFile(`/proc/${pid}/environ`, "latin1").catch(() => "");
-  const entry = environment.split("\0").find((variable) => variable.startsWith(`${MARK}=`));
-  return (
-    entry
-      ?.slice(MARK.length + 1)
-      .split(SEPARATOR)
-      .includes(mark) === true
-  );
+/** Undefined where the process is gone or may not be looked at: then it may not be killed either. Valid until the next call. */
+function environmentOf(pid: string): Buffer | undefined {
+  const path = `/proc/${pid}/environ`;
+  try {
+    const fd = openSync(path, "r");
+    try {
+      const length = readSync(fd, buffer, 0, ENVIRONMENT_BYTES, 0);
+      if (length < ENVIRONMENT_BYTES) return buffer.subarray(0, length);
+    } finally {
+      closeSync(fd);
+    }
+    return readFileSync(path);
+  } catch (error) {
+    const { code = "" } = error as NodeJS.ErrnoException;
+    if (["ENOENT", "ESRCH", "EACCES", "EPERM"].includes(code)) return undefined;
+    throw error;
+  }
+}
+
+/** Numbers mean something only among the processes that see each other. */
+function ownName(): string {
+  const id = processId(process.pid);
+  return `${namespace()}-${id?.pid}-${id?.started}`;
+}
+
+/** Of another world of processes nothing is known: what belongs to it is not ours to kill. */
+function ownerLives(owner: string): boolean {
+  const [space, pid, started] = owner.split("-");
+  return space !== namespace() || isRunning({ pid: Number(pid), started: Number(started) });
+}
+
+function namespace(): string {
+  return /\d+/.exec(readlinkSync("/proc/self/ns/pid"))?.[0] ?? "";
+}
+
+function isNumber(name: string): boolean {
+  const first = name.charCodeAt(0);
+  return first >= 48 && first <= 57;
 }
 
 function kill(pid: number): void {

@@ -2,10 +2,11 @@ import { readUsage, readVitals } from "../os/process-stat.ts";
 import type { DriverRef, IncarnationEvents, Incarnations, Usage, Vitals } from "../shadow/ports.ts";
 import type { HostOwner, SpareKeeper } from "./host-owner.ts";
 import { HostProcess } from "./host-process.ts";
-import { KeptRegions } from "./kept.ts";
+import { KeptRegions, type Shelf } from "./kept.ts";
 import { KeptCode } from "./kept-code.ts";
 import { type DriverSource, driverName, oneLine } from "./opening.ts";
 import { DriverOutput } from "./output.ts";
+import { newMark } from "./process-family.ts";
 import { RING_DEPTH } from "./ring.ts";
 import type { SharedArenas } from "./shared-arenas.ts";
 import { Spares } from "./spares.ts";
@@ -21,6 +22,10 @@ export interface ProcessIncarnationsOptions {
   readonly depth?: number;
   /** Whether a spare host of the driver that runs is kept, which has but to open the store when it is wanted. */
   readonly standby?: boolean;
+  /** Where what drivers keep outlives this front; nowhere if left out. */
+  readonly shelf?: Shelf | undefined;
+  /** Makes a mark for the processes of one host: see {@link newMark}. One that names no store if left out. */
+  readonly mark?: () => string;
 }
 
 interface Running {
@@ -35,7 +40,7 @@ interface Running {
 export class ProcessIncarnations implements Incarnations {
   readonly #options: ProcessIncarnationsOptions;
   readonly #running = new Map<number, Running>();
-  readonly #kept = new KeptRegions();
+  readonly #kept: KeptRegions;
   readonly #code = new KeptCode();
   readonly #spares: Spares;
   /** All hosts of which something is left, spares too. */
@@ -43,6 +48,7 @@ export class ProcessIncarnations implements Incarnations {
 
   constructor(options: ProcessIncarnationsOptions) {
     this.#options = options;
+    this.#kept = new KeptRegions(options.shelf);
     this.#spares = new Spares({
       standby: options.standby ?? false,
       make: (driver, keeper) => this.#make(driver, keeper),
@@ -133,7 +139,7 @@ export class ProcessIncarnations implements Incarnations {
 
   /** Throws where the machine refuses what a process takes. */
   #make(driver: DriverRef, keeper: SpareKeeper | undefined): HostProcess {
-    const { sourceOf, memory, output, depth } = this.#options;
+    const { sourceOf, memory, output, depth, mark = () => newMark([]) } = this.#options;
     const order = {
       driver: sourceOf(driver),
       memory,
@@ -141,6 +147,7 @@ export class ProcessIncarnations implements Incarnations {
       kept: this.#kept.list(),
       code: this.#code.of(driver),
       output: new DriverOutput(output),
+      mark: mark(),
     };
     const host = new HostProcess(order, keeper);
     this.#made.add(host);

@@ -40,6 +40,8 @@ export interface ProcessStat {
   readonly cpuMs: number;
   /** The same of its children that have ended and that it has taken notice of. */
   readonly childrenCpuMs: number;
+  /** When it was started, in clock ticks since the machine was: with its number, what tells it from all others. */
+  readonly startTicks: number;
 }
 
 /**
@@ -93,7 +95,10 @@ export function oomKills(): number {
   return Number(/^oom_kill (\d+)$/m.exec(read("/proc/vmstat") ?? "")?.[1] ?? 0);
 }
 
-/** proc_pid_stat(5): pid (command) state ppid pgrp session … utime stime cutime cstime …, these being fields 14 to 17. */
+/**
+ * proc_pid_stat(5): pid (command) state ppid pgrp session … utime stime cutime cstime …, these being fields 14 to 17, …
+ * starttime, field 22.
+ */
 function parseStat(text: string | undefined): ProcessStat | undefined {
   if (text === undefined) return undefined;
   // The command may hold anything, parentheses too.
@@ -102,7 +107,8 @@ function parseStat(text: string | undefined): ProcessStat | undefined {
   const ids = { parent: Number(parent), group: Number(group), session: Number(session) };
   // The state is field 3.
   const timeMs = (field: number): number => Number(fields[field - 3]) * TICK_MS;
-  return { state, ...ids, cpuMs: timeMs(14) + timeMs(15), childrenCpuMs: timeMs(16) + timeMs(17) };
+  const times = { cpuMs: timeMs(14) + timeMs(15), childrenCpuMs: timeMs(16) + timeMs(17) };
+  return { state, ...ids, ...times, startTicks: Number(fields[22 - 3]) };
 }
 
 /** What a thread has had of the cores: nanoseconds on one, nanoseconds ready without one. Not every kernel counts them. */

@@ -1,10 +1,10 @@
-import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readUsage, readVitals } from "../../os/process-stat.ts";
 import type { DriverRef, IncarnationEvents, Incarnations, Usage, Vitals } from "../../shadow/ports.ts";
 import { oneLine } from "../opening.ts";
+import { newMark } from "../process-family.ts";
 import type { Arenas } from "../shared-arenas.ts";
 import { Guardian } from "./guardian.ts";
 import { NbdIncarnation, type NbdOrder } from "./incarnation.ts";
@@ -20,6 +20,8 @@ export interface NbdIncarnationsOptions {
   readonly events: IncarnationEvents;
   /** A line that the server printed, or on it. */
   readonly output: (line: string) => void;
+  /** Makes a mark for the processes of its servers: see {@link newMark}. One that names no store if left out. */
+  readonly mark?: () => string;
 }
 
 /**
@@ -29,7 +31,8 @@ export interface NbdIncarnationsOptions {
 export class NbdIncarnations implements Incarnations {
   readonly #options: NbdIncarnationsOptions;
   readonly #living = new Map<number, NbdIncarnation>();
-  readonly #mark = randomUUID();
+  /** One for all of them: at most one of them runs. */
+  #mark: string | undefined;
   #sockets: string | undefined;
   #guardian: Guardian | undefined;
   /** Drivers that have opened at least once. */
@@ -122,10 +125,11 @@ export class NbdIncarnations implements Incarnations {
 
   #serve(epoch: number, source: NbdSource, events: NbdServerEvents): NbdServerRun {
     if (source.type === "server") return new RemoteServer(source, events);
+    const { output, mark = () => newMark([]) } = this.#options;
+    this.#mark ??= mark();
     this.#sockets ??= mkdtempSync(join(tmpdir(), "skink-servers-"));
     if (this.#guardian?.watches !== true) this.#guardian = new Guardian(this.#mark, this.#sockets);
     const { command, folder, name } = source;
-    const { output } = this.#options;
     const sockets = this.#sockets;
     return new SpawnedServer({ epoch, command, folder, name, sockets, mark: this.#mark, output }, events);
   }

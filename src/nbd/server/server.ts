@@ -6,6 +6,7 @@ import { type Address, describeAddress } from "../uri.ts";
 import { Connection, type Holdings } from "./connection.ts";
 import type { Exports } from "./exports.ts";
 import { MAX_OUTPUT_BYTES, MAX_WRITE_SILENCE_MS, type SessionLimits } from "./limits.ts";
+import { descriptorOf } from "./listening.ts";
 import { RareLine } from "./rare-line.ts";
 import { Session } from "./session.ts";
 import { makeWay } from "./socket-file.ts";
@@ -33,7 +34,7 @@ export interface NbdServerOptions {
 /** Serves exports over unix sockets and TCP. */
 export class NbdServer {
   readonly #options: NbdServerOptions;
-  readonly #listeners = new Set<Server>();
+  readonly #listeners = new Map<Server, Address>();
   readonly #connections = new Set<Connection>();
   readonly #holdings: Holdings = { pinnedBytes: 0, queuedBytes: 0 };
   readonly #refusals: RareLine;
@@ -59,20 +60,27 @@ export class NbdServer {
   /**
    * Accepts clients at `address`, also at several. A socket file that nobody listens at is replaced. Resolves with the
    * address itself, its port filled in where 0 was asked for. Rejects with `address-in-use` or `cannot-listen`.
+   * `fd`: a socket that is bound there and listens already, with clients that may be waiting. It is taken over; its file isn't
+   * removed at the end.
    */
-  async listen(address: Address): Promise<Address> {
-    if ("path" in address && !address.path.startsWith("\0")) await makeWay(address.path);
+  async listen(address: Address, fd?: number): Promise<Address> {
+    if (fd === undefined && "path" in address && !address.path.startsWith("\0")) await makeWay(address.path);
     const listener = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => this.#accept(socket));
-    await startListening(listener, address);
+    await startListening(listener, address, fd);
     if (this.#closing) {
       await new Promise((resolve) => listener.close(resolve));
       const what = `Cannot listen at ${describeAddress(address)}: the server was closed meanwhile, an open one was wanted`;
       throw new SkinkError("cannot-listen", what);
     }
-    this.#listeners.add(listener);
-    const bound = listener.address();
-    if ("path" in address || bound === null || typeof bound === "string") return address;
-    return { host: address.host, port: bound.port };
+    const listening = boundOf(listener, address);
+    this.#listeners.set(listener, listening);
+    return listening;
+  }
+
+  /** The descriptor that listens at `address`, which `listen` has resolved with. It stays the server's; -1 where none does. */
+  descriptorAt(address: Address): number {
+    const [listener] = [...this.#listeners].find(([, listening]) => listening === address) ?? [];
+    return listener === undefined ? -1 : descriptorOf(listener);
   }
 
   /** Frees the memory of reads that clients which don't read keep in their queues. */
@@ -95,14 +103,15 @@ export class NbdServer {
   shutdown(): void {
     if (this.#closing) return;
     this.#closing = true;
-    for (const listener of this.#listeners) this.#unbound.push(new Promise((resolve) => listener.close(resolve)));
+    for (const listener of this.#listeners.keys())
+      this.#unbound.push(new Promise((resolve) => listener.close(resolve)));
     this.#listeners.clear();
     for (const connection of this.#connections) connection.shutdown();
   }
 
   /**
    * Shuts down; resolves when what was in flight has its replies and all connections are closed, at the latest after
-   * `drainTimeoutMs`, when the rest is cut off. Removes the socket files.
+   * `drainTimeoutMs`, when the rest is cut off. Removes the socket files that it has made.
    */
   async close(drainTimeoutMs = DRAIN_TIMEOUT_MS): Promise<void> {
     this.shutdown();
@@ -114,6 +123,14 @@ export class NbdServer {
       clearTimeout(timer);
     }
     await Promise.all(this.#unbound);
+  }
+
+  /** Resolves when clients have taken all that was sent to them, or after `ms`. */
+  async sent(ms: number): Promise<void> {
+    const until = performance.now() + ms;
+    // What was answered in this turn of the event loop is queued in the next.
+    do await new Promise((resolve) => setTimeout(resolve, 1));
+    while (this.#holdings.queuedBytes > 0 && performance.now() < until);
   }
 
   #accept(accepted: Socket): void {
@@ -179,10 +196,17 @@ export class NbdServer {
   }
 }
 
-function startListening(listener: Server, address: Address): Promise<void> {
+function boundOf(listener: Server, address: Address): Address {
+  const bound = listener.address();
+  if ("path" in address || bound === null || typeof bound === "string") return address;
+  return { host: address.host, port: bound.port };
+}
+
+function startListening(listener: Server, address: Address, fd: number | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     listener.once("error", (error) => reject(listenError(address, error)));
-    listener.listen({ ...address, backlog: LISTEN_BACKLOG }, () => {
+    const where = fd === undefined ? address : { fd };
+    listener.listen({ ...where, backlog: LISTEN_BACKLOG }, () => {
       listener.removeAllListeners("error");
       // Accepting may fail for want of descriptors; the client sees it, and the next one may do better.
       listener.on("error", () => {});

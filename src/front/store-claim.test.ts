@@ -1,0 +1,242 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { MARK } from "../link/process-family.ts";
+import { processId } from "../os/process-id.ts";
+import { parseSpec } from "./spec.ts";
+import { type ClaimConfig, StoreClaim } from "./store-claim.ts";
+
+const LIMIT = { timeout: 30_000 };
+/** A process that is none: numbers end below. */
+const NO_PID = 2 ** 22 + 1;
+
+/** A folder with a store, a driver, and locks of its own. */
+class Place {
+  readonly folder = mkdtempSync(join(tmpdir(), "skink-claim-"));
+  readonly #claims: StoreClaim[] = [];
+
+  constructor(t: TestContext) {
+    process.env.XDG_RUNTIME_DIR = join(this.folder, "run");
+    mkdirSync(join(this.folder, "sub"));
+    for (const name of ["disk.img", "driver.ts", "other.ts"]) writeFileSync(join(this.folder, name), "");
+    t.after(() => {
+      for (const claim of this.#claims) claim.release(true);
+      rmSync(this.folder, { recursive: true });
+    });
+  }
+
+  async claim(spec: string, more: Partial<ClaimConfig> & { base?: string } = {}): Promise<StoreClaim> {
+    const { base = this.folder, ...config } = more;
+    const claim = await StoreClaim.take({
+      config: { name: "disk", spec: parseSpec(spec, base), ...config },
+      reapTimeoutMs: 100,
+      say: () => {},
+      signal: AbortSignal.timeout(LIMIT.timeout),
+    });
+    this.#claims.push(claim);
+    return claim;
+  }
+
+  async refused(spec: string, more: Partial<ClaimConfig> & { base?: string } = {}): Promise<void> {
+    await assert.rejects(this.claim(spec, more), { code: "store-served" });
+  }
+
+  get locks(): string[] {
+    return readdirSync(join(this.folder, "run/skink/locks")).map((name) => join(this.folder, "run/skink/locks", name));
+  }
+}
+
+test("a file is one store by its path, a link, another name of its inode, and a relative path", LIMIT, async (t) => {
+  const place = new Place(t);
+  const { folder } = place;
+  linkSync(join(folder, "disk.img"), join(folder, "hard.img"));
+  symlinkSync("disk.img", join(folder, "soft.img"));
+  symlinkSync(".", join(folder, "here"));
+  const claim = await place.claim("file:disk.img");
+  for (const name of ["disk.img", "hard.img", "soft.img", "here/soft.img", `${folder}/disk.img`])
+    await place.refused(`file:${name}`);
+  await place.refused("file:../disk.img", { base: join(folder, "sub") });
+  await place.claim("file:other.ts");
+  claim.release(true);
+  await place.claim("file:hard.img");
+});
+
+test("of two who would both make a file, through a link that leads nowhere too, one may", LIMIT, async (t) => {
+  const place = new Place(t);
+  symlinkSync("new.img", join(place.folder, "dangling.img"));
+  await place.claim("file:new.img?size=1M");
+  await place.refused("file:new.img?size=1M");
+  await place.refused("file:dangling.img?size=1M");
+});
+
+test("a module is one store by its options, in whichever order", LIMIT, async (t) => {
+  const place = new Place(t);
+  await place.claim("./driver.ts?a=1&b=2");
+  await place.refused("./driver.ts?b=2&a=1");
+  await place.claim("./driver.ts?a=1");
+  await place.claim("./other.ts?a=1&b=2");
+});
+
+test("a command is one store in its folder, and a server's export by its address", LIMIT, async (t) => {
+  const place = new Place(t);
+  await place.claim("exec:server {socket}");
+  await place.refused("exec:server {socket}");
+  await place.claim("exec:server {socket}", { base: join(place.folder, "sub") });
+  await place.claim("nbd://localhost/disk?connections=1");
+  await place.refused("nbd://127.0.0.1:10809/disk");
+  await place.claim("nbd://localhost/other");
+  await place.claim("nbd+unix:///disk?socket=server.sock");
+  await place.refused(`nbd+unix:///disk?socket=${process.cwd()}/server.sock`);
+});
+
+test("memory, nothing, and what is said to be shared are each front's own", LIMIT, async (t) => {
+  const place = new Place(t);
+  for (const spec of ["memory:1M", "null:1M"]) for (let i = 0; i < 2; i++) await place.claim(spec);
+  for (let i = 0; i < 2; i++) await place.claim("exec:server {socket}", { shared: true });
+});
+
+test("many may read a store, but not beside one who writes", LIMIT, async (t) => {
+  const place = new Place(t);
+  const readers = [await place.claim("file:disk.img", { readOnly: true }), await place.claim("file:disk.img?readonly")];
+  await place.refused("file:disk.img");
+  for (const reader of readers) reader.release(true);
+  await place.claim("file:disk.img");
+  await place.refused("file:disk.img", { readOnly: true });
+});
+
+test("a fallback's store is locked as well, and so is that of a newcomer until it is given back", LIMIT, async (t) => {
+  const place = new Place(t);
+  const claim = await place.claim("file:disk.img", { fallback: parseSpec("./driver.ts", place.folder) });
+  await place.refused("./driver.ts");
+  const other = await place.claim("./other.ts");
+  const newcomer = parseSpec("./other.ts", place.folder);
+  await assert.rejects(claim.add(newcomer), { code: "store-served", message: /^Cannot upgrade disk: / });
+  other.release(true);
+  const giveBack = await claim.add(newcomer);
+  await place.refused("./other.ts");
+  giveBack();
+  await place.claim("./other.ts");
+});
+
+test("two names of one store are found by what their drivers call it", LIMIT, async (t) => {
+  const place = new Place(t);
+  const [first, second] = [parseSpec("./driver.ts", place.folder), parseSpec("./other.ts", place.folder)];
+  const one = await place.claim("./driver.ts");
+  const two = await place.claim("./other.ts");
+  assert.equal(one.identify(first, "store 1"), undefined);
+  assert.equal(one.identify(first, "store 1"), undefined);
+  assert.match(
+    two.identify(second, "store 1") ?? "",
+    /^Cannot serve disk: its store \(other.ts\) is served by device "disk" of this front/,
+  );
+  assert.equal(two.identify(second, "store 2"), undefined);
+  one.release(true);
+  assert.equal(two.identify(second, "store 1"), undefined);
+});
+
+test(
+  "the error says which device of which front serves the store, with its epoch, and since when",
+  LIMIT,
+  async (t) => {
+    const place = new Place(t);
+    const holder = await place.claim("file:disk.img", { name: "first" });
+    holder.started(1234, undefined);
+    const since = new Date().toTimeString().slice(0, 5);
+    await assert.rejects(place.claim("file:disk.img"), {
+      message: new RegExp(
+        `^Cannot serve disk: its store \\(file:${place.folder}/disk.img\\) is served by device "first" of this front ` +
+          `\\(epoch 1234, since ${since}:\\d\\d\\), it alone was wanted: stop that one first, or [^\\n]+$`,
+      ),
+    });
+  },
+);
+
+for (const [what, owner] of [
+  ["of a process that is no more", { pid: NO_PID, started: 1 }],
+  ["of a process whose number another one has by now", { pid: process.pid, started: 1 }],
+] as const) {
+  test(`a lock ${what} is taken, and its epochs go on`, LIMIT, async (t) => {
+    const place = new Place(t);
+    const before = await place.claim("file:disk.img");
+    const [path = ""] = place.locks;
+    before.release(true);
+    const epoch = Number.MAX_SAFE_INTEGER - 5;
+    const since = new Date().toISOString();
+    writeFileSync(path, JSON.stringify({ store: "", device: "d", since, host: hostname(), epoch, ...owner }));
+    const claim = await place.claim("file:disk.img");
+    assert.equal(claim.lastEpoch, epoch);
+    const record = JSON.parse(readFileSync(path, "utf8"));
+    assert.deepEqual([record.pid, record.started, record.epoch], [process.pid, processId(process.pid)?.started, epoch]);
+  });
+}
+
+test("garbage in the lock's file is written over", LIMIT, async (t) => {
+  const place = new Place(t);
+  const before = await place.claim("file:disk.img");
+  const [path = ""] = place.locks;
+  before.release(true);
+  writeFileSync(path, "garbage");
+  const claim = await place.claim("file:disk.img");
+  assert.equal(claim.lastEpoch, 0);
+  await place.refused("file:disk.img");
+});
+
+test(
+  "what a dead front has left is killed before the store is given, and its last driver is waited for",
+  LIMIT,
+  async (t) => {
+    const place = new Place(t);
+    const first = await place.claim("./driver.ts");
+    const mark = first.newMark().replace(/-\d+-\d+\./, `-${NO_PID}-1.`);
+    const orphan = await started(t, mark);
+    const driver = await started(t, undefined);
+    first.started(5, driver.pid);
+    const [path = ""] = place.locks;
+    const record = readFileSync(path, "utf8");
+    first.release(true);
+    writeFileSync(path, JSON.stringify({ ...JSON.parse(record), pid: NO_PID }));
+    await assert.rejects(place.claim("./driver.ts"), {
+      code: "not-fenced",
+      message: new RegExp(
+        `^Cannot serve disk: process ${driver.pid} \\(state S\\) of an earlier front's driver still has its store`,
+      ),
+    });
+    assert.equal(orphan.signalCode ?? (await once(orphan, "exit"))[1], "SIGKILL");
+    // What the file tells is not forgotten by a failure.
+    await assert.rejects(place.claim("./driver.ts"), { code: "not-fenced" });
+    driver.kill("SIGKILL");
+    await once(driver, "exit");
+    assert.equal((await place.claim("./driver.ts")).lastEpoch, 5);
+  },
+);
+
+test("a folder that can't be made is a clear error", LIMIT, async (t) => {
+  const place = new Place(t);
+  process.env.XDG_RUNTIME_DIR = join(place.folder, "disk.img");
+  await assert.rejects(place.claim("file:disk.img"), {
+    code: "bad-folder",
+    message: `Cannot use ${place.folder}/disk.img/skink: ENOTDIR, a folder of this user was wanted; XDG_RUNTIME_DIR names the folder around it`,
+  });
+});
+
+/** A process that does nothing, with the mark in its environment. */
+async function started(t: TestContext, mark: string | undefined): Promise<ChildProcess> {
+  const env = { ...process.env, ...(mark === undefined ? {} : { [MARK]: mark }) };
+  const child = spawn("/bin/sh", ["-c", "echo up; read -r nothing"], { env, stdio: ["pipe", "pipe", "ignore"] });
+  t.after(() => child.kill("SIGKILL"));
+  await once(child.stdout as NonNullable<typeof child.stdout>, "data");
+  return child;
+}
