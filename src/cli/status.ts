@@ -32,8 +32,8 @@ function statusTable({ devices }: FrontStatus): string {
 
 const HEADINGS = ["NAME", "STATE", "SIZE", "DRIVER", "PID", "RESTARTS", "SHADOW", "URI"];
 
-function cells({ name, state, size, driver, restarts, shadow, uri }: DeviceStatus): string[] {
-  const held = `${shadow.pieces} pieces, ${(shadow.bytes / 2 ** 20).toFixed(1)} MiB`;
+function cells({ name, state, size, driver, restarts, shadow, home, uri }: DeviceStatus): string[] {
+  const held = `${shadow.pieces} pieces, ${(shadow.bytes / 2 ** 20).toFixed(1)} MiB${home === "memory" ? "" : `, ${home}`}`;
   const { kind, pid } = driver;
   return [name, state, size === 0 ? "-" : formatSize(size), kind, String(pid ?? "-"), String(restarts), held, uri];
 }

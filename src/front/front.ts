@@ -131,7 +131,10 @@ export class Front {
   }
 
   status(): FrontStatus {
-    return { devices: this.#devices.map((device): DeviceStatus => device.status(this.#uriOf(device))) };
+    return {
+      pid: process.pid,
+      devices: this.#devices.map((device): DeviceStatus => device.status(this.#uriOf(device))),
+    };
   }
 
   /** Kills a driver, as if it had crashed. Throws `unknown-device` or `wrong-state`. */

@@ -35,6 +35,11 @@ export function parseHome(text: string, base: string = process.cwd()): HomeSpec 
   }
 }
 
+/** In a word, for people. `undefined`: the default. */
+export function describeHome(home: HomeSpec | undefined): string {
+  return home?.kind === "disk" ? `disk:${home.path}` : (home?.kind ?? "memory");
+}
+
 function disk(text: string, rest: string, base: string): HomeSpec {
   const [, path = "", query] = /^([^?]*)(?:\?(.*))?$/s.exec(rest) ?? [];
   if (path === "" || path.includes("\0")) throw badHome(text, "its path is missing, disk:PATH was wanted");

@@ -17,7 +17,7 @@ import type { UpgradeResult } from "./control-protocol.ts";
 import { DriverRuns } from "./driver-runs.ts";
 import type { FrontEvent } from "./events.ts";
 import { HealthCheck, type HealthConfig } from "./health-check.ts";
-import type { HomeSpec } from "./home-spec.ts";
+import { describeHome, type HomeSpec } from "./home-spec.ts";
 import { type DeviceMemory, type OpenHome, openMemory } from "./homes.ts";
 import { Hook, type HookConfig } from "./hook.ts";
 import type { DeviceSpec } from "./spec.ts";
@@ -223,7 +223,9 @@ export class ServedDevice {
   }
 
   status(uri: string): DeviceStatus {
-    if (this.#parts === undefined) return unopened(this.name, uri, this.#config.spec.kind);
+    const home = describeHome(this.#config.home);
+    if (this.#parts === undefined)
+      return { ...UNOPENED, name: this.name, uri, home, driver: { kind: this.#config.spec.kind, pid: null } };
     const { device, supervisor, runs } = this.#parts;
     const { state, reason, epoch, restarts, recoveries, faults, driver } = supervisor;
     return {
@@ -236,6 +238,7 @@ export class ServedDevice {
       driver: { kind: driver.kind, pid: runs.pid(epoch) ?? null },
       restarts,
       shadow: device.shadow,
+      home,
       recoveries,
       counters: { ...device.counters, faults },
     };
@@ -384,10 +387,13 @@ export class ServedDevice {
   }
 }
 
-/** Before its home is open. */
-function unopened(name: string, uri: string, kind: string): DeviceStatus {
-  const shadow = { pieces: 0, bytes: 0, limitBytes: 0 };
-  const counters = { ...newCounters(), faults: newFaultCounts() };
-  const driver = { kind, pid: null };
-  return { name, uri, size: 0, state: "starting", epoch: 0, driver, restarts: 0, shadow, recoveries: [], counters };
-}
+/** What is said of a device before its home is open. */
+const UNOPENED = {
+  size: 0,
+  state: "starting",
+  epoch: 0,
+  restarts: 0,
+  shadow: { pieces: 0, bytes: 0, limitBytes: 0 },
+  recoveries: [],
+  counters: { ...newCounters(), faults: newFaultCounts() },
+} as const;

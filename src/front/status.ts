@@ -5,6 +5,8 @@ import type { DeviceState } from "../supervisor/supervisor.ts";
 
 /** What `skink status --json` prints. Sizes in bytes, times in milliseconds. */
 export interface FrontStatus {
+  /** Of the front's process; where a guard keeps it running, the next one has another. */
+  readonly pid: number;
   readonly devices: readonly DeviceStatus[];
 }
 
@@ -21,6 +23,8 @@ export interface DeviceStatus {
   readonly driver: { readonly kind: string; readonly pid: number | null };
   readonly restarts: number;
   readonly shadow: { readonly pieces: number; readonly bytes: number; readonly limitBytes: number };
+  /** Where the shadow lives: "memory", "shm", "disk:/var/lib/disk.log". */
+  readonly home: string;
   /** The newest ones, oldest first. */
   readonly recoveries: readonly Recovery[];
   /** `faults`: how often each kind was found (docs/faults.md). */
