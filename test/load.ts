@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { NbdClient } from "../src/nbd/index.ts";
+import { NbdClient, type NbdClientOptions } from "../src/nbd/index.ts";
 import type { Scene } from "./scene.ts";
 import { SECTOR_BYTES, SectorHistory } from "./sector-history.ts";
 import { within } from "./until.ts";
@@ -19,6 +19,8 @@ export type Random = (bound: number) => number;
 export interface LoadOptions {
   /** How long each request of a client waits for its turn after the one before. Not at all if left out. */
   readonly pauseMs?: number;
+  /** Of its clients: with `reconnect`, the load goes on when its server is another one. */
+  readonly client?: NbdClientOptions;
 }
 
 /** A load that leaves the cores to others, for the most part. */
@@ -37,7 +39,7 @@ export class Load {
   #flushedSince: number;
 
   static async start(scene: Scene, uri: string, random: Random, options: LoadOptions = {}): Promise<Load> {
-    const clients = await Promise.all(Array.from({ length: CLIENTS }, () => NbdClient.connect(uri)));
+    const clients = await Promise.all(Array.from({ length: CLIENTS }, () => NbdClient.connect(uri, options.client)));
     scene.defer(() => {
       for (const client of clients) client.destroy();
     });

@@ -10,7 +10,7 @@ import { startFront } from "./front-process.ts";
 const RESTART_DELAY_MS = 10;
 const MAX_RESTART_DELAY_MS = 5000;
 /** A front that has been ready for so long has come to something: the next delay is the first one again. */
-const STEADY_MS = 10_000;
+const STEADY_MS = 1000;
 /** A front whose event loop has stood still for so long is killed: nobody is served by it. */
 const WATCHDOG_MS = 30_000;
 const EXIT_FAILED = 1;
