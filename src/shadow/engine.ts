@@ -13,7 +13,8 @@ import type { Piece } from "./piece-map.ts";
 import type { AttachObserver, DevicePorts, DriverInfo, DriverRef, Link } from "./ports.ts";
 import { Schedule } from "./schedule.ts";
 import { Shadow } from "./shadow.ts";
-import { differenceOf, misfitOf, StoreCheck } from "./store-check.ts";
+import { StoreCheck } from "./store-check.ts";
+import { StoreIdentity } from "./store-identity.ts";
 import { type CompletionFault, Submissions } from "./submissions.ts";
 import { type Suspicion, Trial } from "./trial.ts";
 import { type LieCure, Verifier } from "./verifier.ts";
@@ -74,15 +75,7 @@ export class Engine {
   readonly #schedule: Schedule;
   readonly #flusher: Flusher;
 
-  /** The driver whose store is the device's: a larger one makes it grow. Not a fallback, nor one on probation. */
-  #owner: DriverRef | undefined;
-  #ref: DriverRef | undefined;
-  /** As clients were told. */
-  #geometry: Geometry | undefined;
-  /** What each driver said of itself when it first served the store. */
-  readonly #known = new Map<DriverRef, DriverInfo>();
-  /** Of the incarnation that it is attached to, which may be another driver's than the device was made of. */
-  #driver: DriverInfo | undefined;
+  readonly #identity: StoreIdentity;
   #check: StoreCheck | undefined;
   readonly #verifies: boolean;
   #verifier: Verifier | undefined;
@@ -120,6 +113,7 @@ export class Engine {
   constructor(ports: DevicePorts, limits: DeviceLimits, options: EngineOptions, observer: EngineObserver) {
     const { retains, verifies, home = IN_MEMORY, remains } = options;
     this.#home = home;
+    this.#identity = new StoreIdentity(remains?.store);
     this.#verifies = verifies;
     this.#ports = ports;
     this.#limits = limits;
@@ -134,7 +128,7 @@ export class Engine {
       },
       retains,
     );
-    if (remains !== undefined) this.#restore(remains);
+    this.#shadow.restore(remains?.pieces ?? []);
     home.observe({ room: () => observer.released(), failed: (reason) => observer.homeFailed(reason) });
     this.#schedule = new Schedule(this.#shadow);
     this.#flusher = new Flusher(ports.clock, limits, () => {
@@ -154,13 +148,12 @@ export class Engine {
 
   /** Known once the first incarnation has opened. */
   get geometry(): Geometry {
-    assert(this.#geometry !== undefined, "the geometry is asked for before an incarnation has opened");
-    return this.#geometry;
+    return this.#identity.geometry;
   }
 
   /** Whether an incarnation has ever opened. */
   get opened(): boolean {
-    return this.#geometry !== undefined;
+    return this.#identity.isKnown;
   }
 
   /** The pieces that the shadow holds, in order of their offsets. */
@@ -262,19 +255,13 @@ export class Engine {
   /** See {@link Device.attach}. */
   attach(link: Link, info: DriverInfo, driver: DriverRef, observer: AttachObserver): void {
     assert(this.#submissions === undefined, "the incarnation before is still there");
-    const known = this.#known.get(driver);
-    const misfit = this.#geometry === undefined ? undefined : misfitOf(this.#geometry, info);
-    const difference = misfit ?? (known === undefined ? this.#otherName(driver, info) : differenceOf(known, info));
+    const difference = this.#identity.come(driver, info);
     if (difference !== undefined) return observer.mismatch(difference);
-    this.#geometry ??= info.geometry;
     this.#check ??= new StoreCheck(info.geometry.blockSize, this.#ports.reads, this.#ports.random, this.#verifies);
     if (this.#verifies && !info.discards) {
       this.#verifier ??= this.#newVerifier(info.geometry.blockSize);
     }
     this.#attached = observer;
-    this.#driver = info;
-    this.#owner ??= driver;
-    this.#ref = driver;
     this.#fruitful = false;
     // What the home makes durable the driver need not.
     const geometry = this.#home.durable ? { ...info.geometry, fua: false } : info.geometry;
@@ -285,16 +272,6 @@ export class Engine {
       );
     if (info.discards || !this.#check.start(this.#submissions, mayKill)) this.#run();
     else this.#submissions.kick();
-  }
-
-  /** Another version of a driver, which names the store by the same rules. */
-  #otherName({ kind }: DriverRef, { identity }: DriverInfo): string | undefined {
-    if (identity === undefined) return undefined;
-    for (const [other, before] of this.#known) {
-      if (other.kind !== kind || before.identity === undefined || before.identity === identity) continue;
-      return `identity is ${identity}, ${before.identity} was wanted`;
-    }
-    return undefined;
   }
 
   #newVerifier(blockSize: number): Verifier {
@@ -385,8 +362,7 @@ export class Engine {
    */
   learn(learned: () => void): void {
     const submissions = this.#submissions;
-    if (submissions === undefined || this.#driver?.discards === true || this.#unsettledAt !== undefined)
-      return learned();
+    if (submissions === undefined || this.#identity.discards || this.#unsettledAt !== undefined) return learned();
     const mayBeLost = (offset: number, length: number): boolean => this.#shadow.overlapping(offset, length).length > 0;
     this.#check?.learn(submissions, this.geometry.size, mayBeLost);
     for (const { request } of this.#schedule.requests) if (request !== undefined) this.#changes(request);
@@ -408,7 +384,7 @@ export class Engine {
   /** The driver that serves has come to stay. */
   adopt(): void {
     this.#believe();
-    this.#owner = this.#ref;
+    this.#identity.adopt();
     if (!this.#running) return;
     this.#grow();
     this.#remember();
@@ -436,9 +412,7 @@ export class Engine {
   /** The same store has come back. */
   #run(): void {
     this.#running = true;
-    // Not before: what another store is called says nothing about this one.
-    if (this.#ref !== undefined && this.#driver !== undefined && !this.#known.has(this.#ref))
-      this.#known.set(this.#ref, this.#driver);
+    this.#identity.proven();
     this.#trial.begin();
     this.#grow();
     this.#remember();
@@ -451,31 +425,14 @@ export class Engine {
     this.kick();
   }
 
-  /** A store that has grown makes a larger device. What a client was told of its size stays true. */
   #grow(): void {
-    const { geometry } = this;
-    if (this.#ref !== this.#owner) return;
-    const size = this.#driver?.geometry.size ?? 0;
-    if (size <= geometry.size) return;
-    this.#ports.log.info(`${this.#ports.name}: it has grown from ${geometry.size} to ${size} bytes`);
-    this.#geometry = { ...geometry, size };
+    const before = this.#identity.grow();
+    if (before === undefined) return;
+    this.#ports.log.info(`${this.#ports.name}: it has grown from ${before} to ${this.geometry.size} bytes`);
   }
 
-  /** For a front that comes after this one. */
   #remember(): void {
-    const { epoch } = this.#submissions ?? {};
-    if (epoch === undefined || this.#ref === undefined) return;
-    const { geometry } = this;
-    this.#home.remember({ geometry, epoch, kind: this.#ref.kind, identity: this.#driver?.identity });
-  }
-
-  /** What the front before has acknowledged, and what it knew of the store. */
-  #restore({ store, pieces }: Remains): void {
-    this.#shadow.restore(pieces);
-    if (store === undefined) return;
-    const { geometry, kind, identity } = store;
-    this.#geometry = geometry;
-    this.#known.set({ kind }, { geometry, identity, discards: false });
+    if (this.#submissions !== undefined) this.#home.remember(this.#identity.knowledge(this.#submissions.epoch));
   }
 
   #partOfRecovery(operation: Operation): void {
@@ -493,18 +450,13 @@ export class Engine {
       if (submissions === undefined || this.#closing || !submissions.hasRoomFor(this.#flushIsNext ? 2 : 1)) break;
       const operation = this.#trial.next(submissions, this.#quiesced === undefined, this.#flushIsNext);
       if (operation === undefined) break;
-      if (!operation.issued) operation.begin(this.#shadow.generation, this.#can);
+      if (!operation.issued) operation.begin(this.#shadow.generation, this.#identity.can);
       if (!operation.allIssued) submissions.issue(operation);
       if (operation !== this.#trial.current) this.#schedule.taken(operation);
       if (operation.allIssued && operation.outstanding === 0) this.#executed(operation);
     }
     this.#pumping = false;
     this.#submitFlush();
-  }
-
-  /** What the driver can; the device makes up for what it can't, and was told to clients. */
-  get #can(): Geometry {
-    return this.#driver?.geometry ?? this.geometry;
   }
 
   /** A flush could be submitted: the last place is kept for it, or whoever always has more to do would keep it waiting. */

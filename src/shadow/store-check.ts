@@ -1,10 +1,10 @@
 import { strict as assert } from "node:assert";
-import { type Geometry, MIN_BLOCK_SIZE, overlaps } from "../block/geometry.ts";
+import { MIN_BLOCK_SIZE, overlaps } from "../block/geometry.ts";
 import { type Memory, type Payload, slotBytes } from "../block/memory.ts";
 import type { Request } from "../block/request.ts";
 import { checksum } from "./checksum.ts";
 import { Operation } from "./operation.ts";
-import type { DriverInfo, Random } from "./ports.ts";
+import type { Random } from "./ports.ts";
 import type { Submissions } from "./submissions.ts";
 
 /** How many durable blocks are remembered. */
@@ -272,33 +272,4 @@ export class StoreCheck {
 
 function digest(payload: Payload, position: number): number {
   return checksum(slotBytes(payload, position, DIGESTED_BYTES));
-}
-
-const FEATURES = ["readOnly", "fua", "trim", "zero", "extents"] as const;
-
-/** What keeps an incarnation from serving the device; `undefined` if nothing does. It may have grown. */
-export function misfitOf(device: Geometry, { geometry }: DriverInfo): string | undefined {
-  const { blockSize, size, readOnly } = geometry;
-  if (blockSize !== device.blockSize) return `block size is ${blockSize}, ${device.blockSize} was wanted`;
-  if (size < device.size) return `size is ${size}, at least ${device.size} was wanted`;
-  if (readOnly && !device.readOnly) return "it is read-only, one that can be written to was wanted";
-  return undefined;
-}
-
-/**
- * What keeps it from being the same store as `before`, by the same driver's word. Another driver may name the store otherwise,
- * and need not have the same features: the device makes up for them.
- */
-export function differenceOf(before: DriverInfo, now: DriverInfo): string | undefined {
-  if (before.identity !== now.identity) {
-    return `identity is ${now.identity ?? "missing"}, ${before.identity ?? "none"} was wanted`;
-  }
-  const was = before.geometry;
-  const is = now.geometry;
-  // What writers could use says nothing where there are none.
-  const features = was.readOnly && is.readOnly ? (["extents"] as const) : FEATURES;
-  for (const feature of features) {
-    if (is[feature] !== was[feature]) return `feature ${feature} is ${is[feature]}, ${was[feature]} was wanted`;
-  }
-  return undefined;
 }
