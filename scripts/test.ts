@@ -1,5 +1,6 @@
 /**
- * npm test: every *.test.ts under src/, test/ and bench/, or those whose path contains one of the arguments.
+ * npm test: every *.test.ts under src/, test/ and bench/, or those whose path contains one of the arguments. With --long, npm run
+ * test:long, those that end in .long.test.ts instead: they take minutes of both cores, and check the checkers.
  * Says by name which tests were left out and why. With SKINK_REQUIRE_PEERS=1 leaving one out is a failure.
  */
 import { globSync, mkdtempSync, rmSync } from "node:fs";
@@ -16,14 +17,18 @@ const TEST_TIMEOUT_MS = 180_000;
 /** The longest that all of them may take: a file whose process doesn't end is not one test's fault. */
 const RUN_TIMEOUT_MS = 600_000;
 
+const LONG = "--long";
+const LONG_SUFFIX = ".long.test.ts";
+
 interface LeftOut {
   readonly name: string;
   readonly why: string;
 }
 
-const wanted = process.argv.slice(2);
+const [wanted, isLong] = argumentsOf(process.argv.slice(2));
 const cwd = fileURLToPath(new URL("..", import.meta.url));
 const files = globSync("{src,test,bench}/**/*.test.ts", { cwd })
+  .filter((file) => file.endsWith(LONG_SUFFIX) === isLong)
   .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
   .sort();
 if (files.length === 0) {
@@ -58,6 +63,10 @@ tests.on("test:fail", (event) => {
 const report = tests.compose(new spec());
 report.on("end", conclude);
 report.pipe(process.stdout);
+
+function argumentsOf(given: readonly string[]): [wanted: string[], isLong: boolean] {
+  return [given.filter((argument) => argument !== LONG), given.includes(LONG)];
+}
 
 function conclude(): void {
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);

@@ -2,6 +2,7 @@ import { Session } from "../nbd/server/session.ts";
 import type { Device } from "../shadow/device.ts";
 import type { VirtualClock } from "./clock.ts";
 import { describe, type Entry, type History } from "./history.ts";
+import type { Life } from "./life.ts";
 import type { Profile } from "./profile.ts";
 import { RandomProgram, Script } from "./program.ts";
 import type { SeededRandom } from "./random.ts";
@@ -18,7 +19,6 @@ export interface ClientelePorts {
   readonly random: SeededRandom;
   readonly trace: Trace;
   readonly history: History;
-  readonly device: Device;
   readonly witness: Witness;
   /** Off: nobody hangs up any more. */
   faults(): boolean;
@@ -26,11 +26,27 @@ export interface ClientelePorts {
   checkError(entry: Entry, errno: number): void;
 }
 
+/** Where connections are accepted. */
+export interface Server {
+  readonly life: Life;
+  readonly device: Device;
+}
+
+interface Caller {
+  readonly connection: SimConnection;
+  readonly line: ClientLine;
+}
+
 /** The clients of a world, each with its connections and the sessions at their other ends. */
 export class Clientele {
   readonly #ports: ClientelePorts;
   #clients: SimClient[] = [];
   #connections = 0;
+  /** Those that may not be closed yet. */
+  #open: SimConnection[] = [];
+  /** The listening socket outlives the front: who comes while there is none waits here. */
+  #callers: Caller[] = [];
+  #server: Server | undefined;
   #requests = 0;
 
   constructor(ports: ClientelePorts) {
@@ -50,6 +66,23 @@ export class Clientele {
   /** What they wait for, for people. */
   get waitsFor(): string {
     return this.#clients.flatMap((client) => client.waitsFor.map(describe)).join(", ") || "none";
+  }
+
+  /** A front has come that accepts connections. */
+  served(server: Server): void {
+    this.#server = server;
+    // It may die of the first.
+    while (this.#server === server) {
+      const caller = this.#callers.shift();
+      if (caller === undefined) return;
+      this.#accept(server, caller);
+    }
+  }
+
+  /** The front dies, and all connections with it. `inOrder`: its last replies arrive. */
+  frontDied(inOrder: boolean): void {
+    this.#server = undefined;
+    for (const connection of this.#open.splice(0)) connection.serverDies(inOrder);
   }
 
   /** Those of the profile. */
@@ -94,13 +127,23 @@ export class Clientele {
   }
 
   #connect(line: ClientLine, fragments: boolean): SimConnection {
-    const { clock, random, trace, history, witness, profile } = this.#ports;
+    const { clock, random } = this.#ports;
     const connection = new SimConnection(++this.#connections, { clock, random: random.fork() }, fragments);
-    const device = new WatchedDevice(this.#ports.device, line, history, trace, witness);
-    const offered = { name: "disk", description: "", device };
+    connection.connect(line);
+    if (this.#server === undefined) this.#callers.push({ connection, line });
+    else this.#accept(this.#server, { connection, line });
+    return connection;
+  }
+
+  #accept({ life, device }: Server, { connection, line }: Caller): void {
+    if (connection.closed) return;
+    this.#open = this.#open.filter((other) => !other.closed);
+    this.#open.push(connection);
+    const { trace, history, witness, profile } = this.#ports;
+    const watched = new WatchedDevice(device, line, history, trace, witness);
+    const offered = { name: "disk", description: "", device: watched };
     const exports = { list: () => [offered], find: () => offered };
     const limits = { inFlightRequests: profile.inFlightRequests };
-    connection.open(() => new Session({ transport: connection, exports, clock, limits }), line);
-    return connection;
+    connection.open(life, () => new Session({ transport: connection, exports, clock: life.clock, limits }));
   }
 }

@@ -11,10 +11,18 @@ const SEEN = {
   failed: "times failed by budget",
   upgrades: "upgrades",
   rollbacks: "rollbacks",
+  frontDeaths: "front deaths",
+  doubleDeaths: "of them before it served again",
+  powerCuts: "power cuts",
+  handovers: "handovers",
+  takeUps: "shadows taken up",
 } as const;
 
 /** How often each of these happened. */
 export type Counts = { readonly [Kind in keyof typeof SEEN]: number };
+
+/** What is counted of fronts, and not of drivers and requests. */
+export type FrontCounts = Pick<Counts, "frontDeaths" | "doubleDeaths" | "powerCuts" | "handovers" | "takeUps">;
 
 export const NO_COUNTS = countsBy(() => 0);
 

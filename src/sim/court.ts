@@ -1,6 +1,7 @@
 import { ERRNO } from "../block/errors.ts";
 import type { Blame } from "../block/fault.ts";
 import { overlaps } from "../block/geometry.ts";
+import { MAX_SLOT_BYTES } from "../block/memory.ts";
 import type { Operation } from "../shadow/ports.ts";
 import type { DeviceEvent } from "../supervisor/event.ts";
 import type { Entry } from "./history.ts";
@@ -47,7 +48,7 @@ export class Court {
   /** What has killed, and how often since it was convicted last. */
   readonly #killers = new Map<string, Deed & { times: number }>();
   readonly #sentences: Sentence[] = [];
-  /** How many requests asked for the same range. */
+  /** How many requests asked for the same range, or have it as a part of their own, of one slot. */
   readonly #asked = new Map<string, number>();
 
   constructor(blockSize: number, strict: boolean) {
@@ -57,8 +58,11 @@ export class Court {
 
   /** A client has asked for this. */
   asked({ first, count }: Entry): void {
-    const range = `${first} ${count}`;
-    this.#asked.set(range, (this.#asked.get(range) ?? 0) + 1);
+    const slot = MAX_SLOT_BYTES / this.#blockSize;
+    for (let at = 0; at < count; at += slot) {
+      const range = `${first + at} ${Math.min(slot, count - at)}`;
+      this.#asked.set(range, (this.#asked.get(range) ?? 0) + 1);
+    }
   }
 
   /** An incarnation is given up; `outstanding`: what the front has got no completion of. */
@@ -82,6 +86,12 @@ export class Court {
     if (this.#strict && killer.times > most * alike) {
       throw new Violation("P8", `${operation} of [${first}, ${first + count}) has killed ${killer.times} times`, first);
     }
+  }
+
+  /** The front that knew what speaks against whom is dead: the next one begins anew. */
+  frontDied(): void {
+    this.#deaths.length = 0;
+    this.#killers.clear();
   }
 
   /** The device has been without a driver for too long. */

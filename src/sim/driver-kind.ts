@@ -21,13 +21,15 @@ export interface DriverKind extends DriverRef {
 
 const WELL = { neverOpens: false, foreign: false, keepsNothing: false, livesMs: undefined, readyMs: 0 } as const;
 const SIMPLE = { fua: false, trim: false, zero: false, extents: false } as const;
+/** So long that a log has to keep it in two sectors, which may be torn. */
+const IDENTITY = "store ".repeat(100);
 /** Of a newcomer that is bad at something: often enough to show on probation. */
 const OFTEN = 0.05;
 
 /** The one that the device was made of. */
 export function firstKind(profile: Profile): DriverKind {
   const { driver, sickness } = profile;
-  return { ...WELL, kind: "first", info: infoOf(profile, driver, "store"), profile: driver, sickness };
+  return { ...WELL, kind: "first", info: infoOf(profile, driver, IDENTITY), profile: driver, sickness };
 }
 
 /** A slow and simple one for the same store, which calls it by another name. */
@@ -49,7 +51,7 @@ export function newcomerKind(profile: Profile, newcomer: Newcomer, liarsEndMs: (
     ...(character === "dies" ? { crash: OFTEN } : {}),
   };
   const sickness = { ...profile.sickness, ...(character === "hangs" ? { hang: OFTEN } : {}) };
-  const info = infoOf(profile, driver, sameFeatures ? "store" : undefined);
+  const info = infoOf(profile, driver, sameFeatures ? IDENTITY : undefined);
   const { geometry } = info;
   const size = character === "small" ? geometry.size - geometry.blockSize : geometry.size;
   return {

@@ -8,9 +8,14 @@ import { Violation } from "./violation.ts";
 
 /** A history of requests to sector 0. */
 class Bench {
-  readonly store = new Store(1, new SeededRandom(1));
-  readonly history = new History(this.store);
+  readonly store: Store;
+  readonly history: History;
   #ids = 0;
+
+  constructor(store = new Store(1, new SeededRandom(1)), history = new History(store)) {
+    this.store = store;
+    this.history = history;
+  }
 
   arrive(kind: Entry["kind"], fua = false): Entry {
     const entry: Entry = {
@@ -37,7 +42,7 @@ class Bench {
   }
 
   read(content: number): void {
-    this.history.checkRead(this.arrive("read"), 0, content);
+    this.history.checkRead(this.done("read"), 0, content);
   }
 }
 
@@ -106,4 +111,67 @@ test("a request may be answered once", () => {
   const bench = new Bench();
   const read = bench.done("read");
   assert.throws(() => bench.history.replied(read, 0), Violation);
+});
+
+test("what a dead front has not answered may be there or not; what a read finds then is there for good", () => {
+  const bench = new Bench();
+  const old = bench.done("write");
+  const lost = bench.arrive("write");
+  bench.history.frontDied();
+  bench.read(old.id);
+  assert.throws(() => bench.read(lost.id), Violation);
+});
+
+test("an older content does not come back once a read has found what a dead front left", () => {
+  const bench = new Bench();
+  const old = bench.done("write");
+  const [first, second] = [bench.arrive("write"), bench.arrive("write")];
+  bench.history.frontDied();
+  bench.read(first.id);
+  for (const { id } of [old, second]) assert.throws(() => bench.read(id), Violation);
+  bench.history.frontDied();
+  bench.read(first.id);
+});
+
+test("what was acknowledged is there after a front's death, and after a power cut only if it was made durable", () => {
+  const bench = new Bench();
+  const durable = bench.done("write", 0);
+  bench.store.applyDurable(0, durable.id);
+  bench.done("flush");
+  const later = bench.done("write");
+  bench.history.frontDied();
+  assert.throws(() => bench.read(durable.id), Violation);
+  bench.history.powerFailed();
+  assert.throws(() => bench.read(ZEROES), Violation);
+  bench.read(durable.id);
+  assert.throws(() => bench.read(later.id), Violation);
+});
+
+test("what a read has found after a power cut has to be durable from the next flush on", () => {
+  const bench = new Bench();
+  const [first, second] = [bench.done("write"), bench.done("write")];
+  bench.history.powerFailed();
+  bench.read(second.id);
+  bench.store.applyDurable(0, first.id);
+  assert.throws(() => bench.done("flush"), Violation);
+  bench.store.applyDurable(0, second.id);
+  bench.done("flush");
+});
+
+test("a reader may not be told of a write that has not been answered", () => {
+  const bench = new Bench();
+  const write = bench.arrive("write");
+  const read = bench.done("read");
+  assert.throws(() => bench.history.checkRead(read, 0, write.id), Violation);
+  bench.history.replied(write, 0);
+  assert.throws(() => bench.history.checkRead(read, 0, write.id), Violation);
+  bench.history.checkRead(bench.done("read"), 0, write.id);
+});
+
+test("sectors that a home shelters need not be on the medium", () => {
+  const store = new Store(1, new SeededRandom(1));
+  const history = new History(store, () => () => true);
+  const bench = new Bench(store, history);
+  bench.done("write", 0, true);
+  history.crashed();
 });

@@ -40,15 +40,24 @@ export class History {
   /** Sectors that the driver has written otherwise than it said: what is on the medium there binds nobody. */
   readonly spoilt = new Set<number>();
   readonly #store: Store;
+  readonly #sheltered: () => (sector: number) => boolean;
   /** Writers of each sector in order of arrival. */
   readonly #writers: Entry[][];
   /** The newest writer of each sector that has to be durable. */
   readonly #baseline: (Entry | undefined)[];
+  /** What a read has shown to have become of writers that no front has answered, and will. */
+  readonly #shown = new Set<Entry>();
+  /** Of those that arrived up to here, who isn't answered never will be: the front that had them is dead. */
+  #lostUntil = 0;
+  /** The same of the front before that. */
+  #lostBefore = 0;
   #arrivals = 0;
   #events = 0;
 
-  constructor(store: Store) {
+  /** `sheltered`: the sectors that don't depend on the store, since a home keeps them that survives a power cut. */
+  constructor(store: Store, sheltered: () => (sector: number) => boolean = () => () => false) {
     this.#store = store;
+    this.#sheltered = sheltered;
     this.#writers = Array.from({ length: store.sectors }, () => []);
     this.#baseline = new Array(store.sectors).fill(undefined);
   }
@@ -80,28 +89,50 @@ export class History {
     this.checkPower("P9");
   }
 
+  /** A front has died: what it has not answered has been done, or has not, each sector for itself. */
+  frontDied(): void {
+    this.#lostBefore = this.#lostUntil;
+    this.#lostUntil = this.#arrivals;
+  }
+
+  /** The power has failed: of what was acknowledged, and not made durable, each sector may have lost all after some writer. */
+  powerFailed(): void {
+    this.frontDied();
+    for (let sector = 0; sector < this.#store.sectors; sector++) {
+      const baseline = this.#baseline[sector];
+      this.#writers[sector] = (this.#writers[sector] as Entry[]).map((writer) => {
+        const survives = writer.arrival <= (baseline?.arrival ?? 0) || writer.errno !== 0;
+        return survives ? writer : { ...writer, errno: undefined };
+      });
+    }
+  }
+
   /** A reader that arrived as `entry` was told that `sector` holds `content`. */
   checkRead(entry: Entry, sector: number, content: number): void {
     const allowed = this.#allowedAt(sector, entry.arrival);
-    if (this.#isLost(sector, allowed)) return;
+    if (this.#isLost(entry, sector, allowed)) return;
     if (allowed === "anything" && (this.garbled || content !== GARBAGE)) return;
     if (allowed === "anything" || !allowed.includes(content)) {
       throw new Violation("P1", `${describe(entry)} found ${contentName(content)}, expected ${list(allowed)}`, sector);
     }
+    this.#checkSeen(entry, sector, content);
+    if (allowed.length > 1 && entry.arrival > this.#lostUntil) this.#show(entry, sector, content);
   }
 
   /** An extents request was told that `sector` reads as zeroes. */
   checkZero(entry: Entry, sector: number): void {
     const allowed = this.#allowedAt(sector, entry.arrival);
-    if (this.#isLost(sector, allowed) || allowed === "anything" || allowed.includes(ZEROES)) return;
+    if (this.#isLost(entry, sector, allowed) || allowed === "anything" || allowed.includes(ZEROES)) return;
     throw new Violation("P1", `${describe(entry)} called it zeroes, expected ${list(allowed)}`, sector);
   }
 
   /** What a sector has to hold, where an acknowledged writer has left no doubt. */
   certain(sector: number): number | undefined {
     const allowed = this.#allowedAt(sector, Number.POSITIVE_INFINITY);
-    const isWritten = (this.#writers[sector] as Entry[]).length > 0;
-    return allowed !== "anything" && allowed.length === 1 && isWritten ? allowed[0] : undefined;
+    const newest = (this.#writers[sector] as Entry[]).at(-1);
+    // What a front before this one has been told this one doesn't know.
+    const isKnown = newest !== undefined && newest.arrival > this.#lostUntil && !this.#shown.has(newest);
+    return allowed !== "anything" && allowed.length === 1 && isKnown ? allowed[0] : undefined;
   }
 
   /** What it held before that. */
@@ -112,9 +143,10 @@ export class History {
 
   /** If the power failed now, would each sector hold what it must? */
   checkPower(promise: "P2" | "P9"): void {
+    const isSheltered = this.#sheltered();
     for (let sector = 0; sector < this.#store.sectors; sector++) {
       const writers = this.#writers[sector] as Entry[];
-      if (writers.length === 0 || this.spoilt.has(sector)) continue;
+      if (writers.length === 0 || this.spoilt.has(sector) || isSheltered(sector)) continue;
       const allowed = this.#durableAt(sector);
       if (allowed === "anything") continue;
       for (const content of this.#store.afterPowerCut(sector)) {
@@ -140,8 +172,51 @@ export class History {
   }
 
   /** The driver wrote something else there, and since nobody knows any more what there should be, nobody can notice. */
-  #isLost(sector: number, allowed: Allowed): boolean {
-    return this.spoilt.has(sector) && (allowed === "anything" || allowed.length > 1);
+  #isLost(reader: Entry, sector: number, allowed: Allowed): boolean {
+    if (!this.spoilt.has(sector)) return false;
+    const written = (this.#writers[sector] as Entry[]).findLast(({ arrival }) => arrival <= reader.arrival);
+    // The front that knew it is dead.
+    const isUnknown = (written?.arrival ?? 0) <= this.#lostUntil;
+    return isUnknown || allowed === "anything" || allowed.length > 1;
+  }
+
+  /** Nobody is told of a write before the one who wrote it: the front might die, and it be gone. */
+  #checkSeen(reader: Entry, sector: number, content: number): void {
+    const since = reader.arrival > this.#lostUntil ? this.#lostUntil : this.#lostBefore;
+    if (reader.arrival <= since) return;
+    const writers = this.#writers[sector] as Entry[];
+    const writer = writers.findLast((one) => one.kind === "write" && one.id === content && !this.#shown.has(one));
+    // Of those of a front that is dead, what there was is what there is.
+    if (
+      writer === undefined ||
+      writer.arrival <= since ||
+      (writer.repliedAt > 0 && writer.repliedAt < reader.repliedAt)
+    )
+      return;
+    throw new Violation(
+      "P3",
+      `${describe(reader)} was answered before ${describe(writer)}, which it has found`,
+      sector,
+    );
+  }
+
+  /**
+   * What `reader` has found tells what has become of the writers that died with their front: from here on it is as if that had been
+   * written and acknowledged, so that neither an older content comes back nor another one of theirs. One that failed leaves it open.
+   */
+  #show(reader: Entry, sector: number, content: number): void {
+    const writers = this.#writers[sector] as Entry[];
+    let at = writers.length;
+    while (at > 0 && (writers[at - 1] as Entry).arrival > reader.arrival) at--;
+    for (let i = at - 1; i >= 0; i--) {
+      const { errno, arrival } = writers[i] as Entry;
+      if (errno === 0) break;
+      if (errno !== undefined || arrival > this.#lostUntil) return;
+    }
+    const kind = content === ZEROES ? "zero" : "write";
+    const shown: Entry = { ...reader, id: content, kind, fua: false, errno: 0, repliedAt: ++this.#events };
+    this.#shown.add(shown);
+    writers.splice(at, 0, shown);
   }
 
   #acknowledgeFua(entry: Entry): void {

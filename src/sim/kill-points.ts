@@ -1,8 +1,9 @@
-import type { Profile } from "./profile.ts";
+import { type HomeProfile, IN_MEMORY, onDisk, type Profile } from "./profile.ts";
 import { HEALTHY } from "./sickness.ts";
 import type { Draft } from "./sim-client.ts";
 
 const SECTORS = 48;
+const BLOCK_SIZE = 512;
 
 /** All kinds of requests, much overlap, FUA over what is held and under what comes, flushes in between. */
 const SCRIPT: readonly Draft[] = [
@@ -56,11 +57,28 @@ export function upgradeProfile(able: boolean): Profile {
   return { ...profile, sickness: { ...HEALTHY, newcomer, policy } };
 }
 
+/** The same with a front that may die, too. */
+export function frontProfile(able: boolean, kind: HomeProfile["kind"]): Profile {
+  const requestBytes = Math.max(...SCRIPT.map(({ count }) => count)) * BLOCK_SIZE;
+  const home = {
+    kind,
+    deaths: 0,
+    powerFails: false,
+    handsOver: false,
+    startMs: 2,
+    logBytes: 0,
+    requestBytes,
+    logMs: 5,
+  };
+  const profile = { ...killProfile(able), home };
+  return kind === "disk" ? onDisk(profile, 1) : profile;
+}
+
 /** A driver without faults of its own: it dies where it is told to, and only there. */
 export function killProfile(able: boolean): Profile {
   return {
     sectors: SECTORS,
-    blockSize: 512,
+    blockSize: BLOCK_SIZE,
     clients: [],
     driver: {
       depth: 8,
@@ -84,6 +102,7 @@ export function killProfile(able: boolean): Profile {
       badFirst: 0,
     },
     sickness: HEALTHY,
+    home: IN_MEMORY,
     limits: {
       pieces: 1024,
       flushShare: 0.9,

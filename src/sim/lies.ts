@@ -76,6 +76,12 @@ export class Lies {
     this.#once.delete(sector);
   }
 
+  /** The front that knew what there should be is dead: nobody could find out any more a lie that still stands. */
+  frontDied(): void {
+    this.#standing.clear();
+    this.#once.clear();
+  }
+
   /** A writer was acknowledged: what had stood there before it came is nobody's business any more. */
   acknowledged({ first, count, arrivedAt }: Entry): void {
     for (let sector = first; sector < first + count; sector++) {

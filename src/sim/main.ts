@@ -12,7 +12,8 @@ const HELP = `${USAGE}
   --twice       runs each world a second time, to see that it goes the same way
   --verbose     a line for each world, and all that happens in one that breaks a promise
 
-The real core under a seeded world of clients, drivers, crashes and power cuts, its history checked.`;
+The real core and the real homes under a seeded world of clients, drivers that crash, fronts that die and power cuts, its history
+checked.`;
 const PROGRESS_MS = 1000;
 
 const { seeds, from, workers, twice, verbose } = readArguments();

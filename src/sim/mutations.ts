@@ -46,8 +46,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a FUA range is kept as a piece",
     file: SHADOW,
-    find: "    if (durable && !this.#inEscrow) return unexecuted;\n",
-    replace: "",
+    find: "const pieces = durable && !this.#inEscrow ? [] : this.#piecesOf(writer, durable);",
+    replace: "const pieces = this.#piecesOf(writer, durable);",
   },
   {
     name: "older pieces under a FUA range are not cut",
@@ -138,8 +138,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a FUA write is acknowledged before it is flushed",
     file: ENGINE,
-    find: "if (!request.fua || this.#submissions?.makesDurable(operation) === true) {",
-    replace: "if (request.length > 0) {",
+    find: "if (this.#submissions?.makesDurable(operation) === true) return",
+    replace: "if (request.length > 0) return",
   },
   {
     name: "a request of the recovery is answered twice",
@@ -256,9 +256,11 @@ export const MUTATIONS: readonly Mutation[] = [
     file: ENGINE,
     find: "    this.#shadow.invalidate();\n    this.#rebuild();",
     replace: `    this.#shadow.invalidate();
-    if (this.#known.size > 1) {
+    const { kind } = this.#identity.knowledge(0);
+    if (kind !== (this.lastKind ??= kind)) {
       for (const piece of this.#shadow.pieces) this.#shadow.executed(piece, this.#shadow.generation);
     }
+    this.lastKind = kind;
     this.#rebuild();`,
   },
   {

@@ -12,7 +12,8 @@ const WITHIN_MS = 1000;
 export interface OperatorPorts {
   readonly clock: VirtualClock;
   readonly random: SeededRandom;
-  readonly supervisor: Supervisor;
+  /** A turn of the front that lives; nothing happens where there is none. */
+  enter(work: (supervisor: Supervisor) => void): void;
   /** Off: nothing is done any more. */
   faults(): boolean;
 }
@@ -45,13 +46,13 @@ export class Operator {
 
   /** Restarts, kills and a health check that fails, at some times to come. */
   plan(): void {
-    const { random, supervisor } = this.#ports;
+    const { random, enter } = this.#ports;
     for (let i = random.between(1, 3); i > 0; i--) {
       const act = random.pick(["restart", "restart", "kill", "health"]);
       this.#soon(() => {
         if (act === "restart") this.restart();
-        else if (act === "kill") supervisor.kill();
-        else supervisor.sick(supervisor.epoch, "its own check failed");
+        else if (act === "kill") enter((supervisor) => supervisor.kill());
+        else enter((supervisor) => supervisor.sick(supervisor.epoch, "its own check failed"));
       });
     }
   }
@@ -65,18 +66,35 @@ export class Operator {
   }
 
   restart(): void {
-    if (!this.#ports.supervisor.restart()) return;
-    this.#fallenBackTo = undefined;
+    this.#ports.enter((supervisor) => {
+      if (supervisor.restart()) this.#fallenBackTo = undefined;
+    });
   }
 
   upgrade(to: DriverKind): void {
-    const { supervisor, clock } = this.#ports;
+    this.#ports.enter((supervisor) => this.#begin(supervisor, to));
+  }
+
+  /** `handsOver`: for another front. */
+  stop(handsOver = false): void {
+    this.#ports.enter((supervisor) => supervisor.stop({ handsOver }));
+  }
+
+  /** The front that knew of all this is dead: the next one begins with the first driver again. */
+  frontDied(): void {
+    this.#upgrade = undefined;
+    this.#servingAt = undefined;
+    this.#fallenBackTo = undefined;
+  }
+
+  #begin(supervisor: Supervisor, to: DriverKind): void {
+    const { clock } = this.#ports;
     const from = supervisor.driver.kind;
     const started = supervisor.upgrade(to, {
       serving: () => {
         this.#servingAt = clock.now();
       },
-      ended: (outcome) => this.#ended(outcome),
+      ended: (outcome) => this.#ended(outcome, supervisor.driver.kind),
     });
     if (!started) return;
     if (this.#upgrade !== undefined) throw new Violation("core", "an upgrade begins while another one is under way");
@@ -93,17 +111,17 @@ export class Operator {
     }
   }
 
-  #ended({ outcome }: UpgradeOutcome): void {
+  /** `serves`: who serves now. */
+  #ended({ outcome }: UpgradeOutcome, serves: string): void {
     const upgrade = this.#upgrade;
     if (upgrade === undefined) throw new Violation("core", `an upgrade ended (${outcome}) that was not under way`);
     this.#upgrade = undefined;
     this.upgrades[outcome]++;
-    const { kind } = this.#ports.supervisor.driver;
-    if (outcome === "upgraded" && kind !== upgrade.to) {
-      throw new Violation("core", `${kind} serves after an upgrade to ${upgrade.to}`);
+    if (outcome === "upgraded" && serves !== upgrade.to) {
+      throw new Violation("core", `${serves} serves after an upgrade to ${upgrade.to}`);
     }
-    if (outcome === "rolled back" && kind === upgrade.to && upgrade.from !== upgrade.to) {
-      throw new Violation("core", `${kind} serves, and was rolled back`);
+    if (outcome === "rolled back" && serves === upgrade.to && upgrade.from !== upgrade.to) {
+      throw new Violation("core", `${serves} serves, and was rolled back`);
     }
   }
 

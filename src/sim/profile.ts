@@ -1,3 +1,4 @@
+import { minimumLogBytes } from "../home/log/format.ts";
 import type { DeviceLimits } from "../shadow/limits.ts";
 import { SAMPLED_BLOCKS } from "../shadow/store-check.ts";
 import type { SeededRandom } from "./random.ts";
@@ -10,6 +11,7 @@ export interface Profile {
   readonly clients: readonly ClientProfile[];
   readonly driver: DriverProfile;
   readonly sickness: Sickness;
+  readonly home: HomeProfile;
   readonly limits: DeviceLimits;
   /** Of one connection. */
   readonly inFlightRequests: number;
@@ -17,6 +19,24 @@ export interface Profile {
   readonly readBytes: number;
   /** When the faults end, whether or not the clients have come to their end. */
   readonly faultMs: number;
+}
+
+/** Where the shadow lives, and what becomes of the fronts that it outlives. */
+export interface HomeProfile {
+  readonly kind: "memory" | "shm" | "disk";
+  /** Fronts that die. */
+  readonly deaths: number;
+  /** … some of them of a power cut. */
+  readonly powerFails: boolean;
+  /** … or, instead of dying, end in order. */
+  readonly handsOver: boolean;
+  /** From a front's death to the next one's start, at most. */
+  readonly startMs: number;
+  /** Of a log, in bytes; and of the largest request. */
+  readonly logBytes: number;
+  readonly requestBytes: number;
+  /** What its disk takes at most, for a write or a sync. */
+  readonly logMs: number;
 }
 
 export interface ClientProfile {
@@ -86,6 +106,7 @@ export function drawProfile(random: SeededRandom): Profile {
     clients,
     driver,
     sickness: drawSickness(random, themes, random.pick(clients)),
+    home: IN_MEMORY,
     limits: {
       pieces: tight ? random.between(6, 24) : 4096,
       flushShare: tight ? 0.5 : random.pick([0.5, 0.9]),
@@ -101,7 +122,54 @@ export function drawProfile(random: SeededRandom): Profile {
     readBytes: SAMPLED_BLOCKS * blockSize + (tight ? Math.max(slot * 2, 2 * 65536) : slot * 64 + 16 * 65536),
     faultMs: 60_000,
   };
-  return adapt(profile, themes, random);
+  return withHome(adapt(profile, themes, random), random);
+}
+
+/** Nothing outlives the front. */
+export const IN_MEMORY: HomeProfile = {
+  kind: "memory",
+  deaths: 0,
+  powerFails: false,
+  handsOver: false,
+  startMs: 0,
+  logBytes: 0,
+  requestBytes: 0,
+  logMs: 0,
+};
+
+function withHome(profile: Profile, random: SeededRandom): Profile {
+  const { newcomer, poison } = profile.sickness;
+  // Who makes nothing durable has to be given more memory than a log is read into.
+  const kinds = ["memory", "memory", "memory", "shm", newcomer?.character === "liar" ? "shm" : "disk"] as const;
+  const kind = random.pick(kinds);
+  if (kind === "memory") return profile;
+  // What another store is known by dies with the front.
+  const deaths = newcomer?.character === "foreign" ? 0 : random.pick([0, 2, 6, 10]);
+  const powerFails = kind === "disk" && random.chance(0.7);
+  const home = {
+    kind,
+    deaths,
+    powerFails,
+    // Who stops believes a newcomer on probation, a liar too; and one that dies of its last flush dies of it again and again.
+    handsOver: poison === undefined && newcomer?.character !== "liar",
+    startMs: random.pick([1, 50, 500]),
+    logBytes: 0,
+    requestBytes: 0,
+    logMs: random.pick([2, 5, 40]),
+  };
+  if (kind === "shm") return { ...profile, home };
+  return onDisk({ ...profile, home }, random.pick([1, 1, 4]));
+}
+
+/** With a log of so many times the least size, and memory that all of it can be read into. */
+export function onDisk(profile: Profile, times: number): Profile {
+  const sizes = profile.clients.map(({ maxSectors }) => maxSectors * profile.blockSize);
+  const requestBytes = Math.max(profile.home.requestBytes, ...sizes);
+  const logBytes = times * minimumLogBytes({ requestBytes });
+  // A slot is a power of two.
+  const least = 2 ** Math.ceil(Math.log2(logBytes / 2));
+  const home = { ...profile.home, requestBytes, logBytes };
+  return { ...profile, home, writeBytes: Math.max(profile.writeBytes, least) };
 }
 
 /** Some kinds of sickness show only where others are absent. */
@@ -125,7 +193,7 @@ function adapt(profile: Profile, themes: ReadonlySet<Theme>, random: SeededRando
   }
   if (newcomer?.character === "liar") {
     // Where there is no room for what it only says is durable, it has to be believed.
-    limits = { ...limits, pieces: 1 << 20 };
+    limits = { ...limits, pieces: 1 << 14 };
     writeBytes = LIARS_WRITE_BYTES;
     // Its death has to be seen before its probation is over.
     driver = { ...driver, reapMs: 20 };

@@ -109,21 +109,20 @@ export class RandomProgram implements Program {
   }
 }
 
-/** A client that does exactly this. */
+/** A client that does exactly this, and some of it again where the server hangs up. */
 export class Script implements Program {
   readonly depth: number;
   readonly fragments = false;
   readonly structured = true;
-  readonly #drafts: readonly Draft[];
-  #at = 0;
+  readonly #drafts: Draft[];
 
   constructor(drafts: readonly Draft[], depth: number) {
-    this.#drafts = drafts;
+    this.#drafts = [...drafts];
     this.depth = depth;
   }
 
   next(): Draft | undefined {
-    return this.#drafts[this.#at++];
+    return this.#drafts.shift();
   }
 
   think(): number {
@@ -138,7 +137,16 @@ export class Script implements Program {
     return 0;
   }
 
+  /** As a kernel does: what has not been answered is sent again, in its order. */
   lost(entries: readonly Entry[]): void {
-    if (entries.length > 0) throw new Error("the server hung up on a script");
+    const again = entries.map(({ kind, first, count, fua, mayTrim, fast }) => ({
+      kind,
+      first,
+      count,
+      fua,
+      mayTrim,
+      fast,
+    }));
+    this.#drafts.unshift(...again);
   }
 }

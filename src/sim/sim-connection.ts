@@ -1,6 +1,7 @@
 import { type Payload, restOfSlot, slotBytes } from "../block/memory.ts";
 import { OUTPUT_HIGH_WATER_BYTES, OUTPUT_LOW_WATER_BYTES, type Transport } from "../nbd/server/transport.ts";
 import type { VirtualClock } from "./clock.ts";
+import type { Life } from "./life.ts";
 import type { SeededRandom } from "./random.ts";
 
 /** What a connection asks of the session at its server's end. */
@@ -34,7 +35,7 @@ const BYTE_WEIGHTS = [1, 1, 256] as const;
 
 /**
  * A socket pair: bytes arrive in order, split anywhere, after a while. The client may hang up with bytes unread; a
- * server that has paused learns of that only if it looks.
+ * server that has paused learns of that only if it looks. Until a front accepts it, it waits, and what the client sends, too.
  */
 export class SimConnection implements Transport {
   readonly number: number;
@@ -42,6 +43,7 @@ export class SimConnection implements Transport {
   readonly #random: SeededRandom;
   readonly #fragments: boolean;
   #server: ServerEnd | undefined;
+  #life: Life | undefined;
   #client: ClientEnd | undefined;
   #incoming: Uint8Array[] = [];
   #incomingAt = 0;
@@ -66,10 +68,42 @@ export class SimConnection implements Transport {
     this.#byteWeight = ports.random.pick(BYTE_WEIGHTS);
   }
 
-  /** `accept` makes the server's end, which may send at once. */
-  open(accept: () => ServerEnd, client: ClientEnd): void {
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Who gets what the server sends. */
+  connect(client: ClientEnd): void {
     this.#client = client;
-    this.#server = accept();
+  }
+
+  /** `accept` makes the server's end, which may send at once, in the front of this `life`. */
+  open(life: Life, accept: () => ServerEnd): void {
+    this.#life = life;
+    life.enter(() => {
+      this.#server = accept();
+    });
+    if (this.#incoming.length > 0) this.#receiveSoon();
+  }
+
+  /**
+   * The server's process dies. What it had handed to the socket is still there, or, if it was not `inOrder`, not all of it; what was
+   * sent to it, and not read, is gone.
+   */
+  serverDies(inOrder: boolean): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#server = undefined;
+    this.#incoming = [];
+    const arrives = this.#outgoing
+      .slice(0, inOrder ? this.#outgoing.length : this.#random.between(0, this.#outgoing.length))
+      .map(copyOf);
+    this.#outgoing = [];
+    const client = this.#client;
+    this.#clock.after(this.#latency(), () => {
+      for (const bytes of arrives) client?.received(bytes);
+      client?.closed();
+    });
   }
 
   // ── The client's end ────────────────────────────────────────────────────────────────────────────────────────────
@@ -106,14 +140,17 @@ export class SimConnection implements Transport {
   }
 
   send(bytes: Uint8Array): void {
+    this.#life?.point();
     this.#queue({ bytes: bytes.slice(), payload: undefined, start: 0, length: bytes.length, done: undefined });
   }
 
   sendPayload(payload: Payload, start: number, length: number, done: () => void): void {
+    this.#life?.point();
     this.#queue({ bytes: undefined, payload, start, length, done });
   }
 
   flush(): void {
+    this.#life?.point();
     this.#sendSoon();
   }
 
@@ -146,7 +183,7 @@ export class SimConnection implements Transport {
   // ── The way there ───────────────────────────────────────────────────────────────────────────────────────────────
 
   #receiveSoon(): void {
-    if (this.#receiving || this.#closed) return;
+    if (this.#receiving || this.#closed || this.#server === undefined) return;
     this.#receiving = true;
     this.#clock.after(this.#latency(), () => {
       this.#receiving = false;
@@ -158,6 +195,7 @@ export class SimConnection implements Transport {
   }
 
   #receiveAll(): void {
+    if (this.#server === undefined) return this.#close();
     while (!this.#paused && !this.#closed && this.#incoming.length > 0) this.#receive(Number.POSITIVE_INFINITY);
     if (!this.#paused) this.#close();
   }
@@ -167,8 +205,9 @@ export class SimConnection implements Transport {
     let left = limit;
     while (left > 0 && !this.#paused && !this.#closed) {
       const head = this.#incoming[0];
-      if (head === undefined || this.#server === undefined) return;
-      const into = this.#server.receiveBuffer();
+      const server = this.#server;
+      if (head === undefined || server === undefined) return;
+      const into = server.receiveBuffer();
       let filled = 0;
       while (filled < into.length && left > 0) {
         const next = this.#incoming[0];
@@ -182,7 +221,7 @@ export class SimConnection implements Transport {
         this.#incoming.shift();
         this.#incomingAt = 0;
       }
-      this.#server.received(filled);
+      this.#life?.enter(() => server.received(filled));
     }
   }
 
@@ -191,7 +230,7 @@ export class SimConnection implements Transport {
   #queue(outgoing: Outgoing): void {
     if (this.#closed || this.#hungUp) {
       const { done } = outgoing;
-      if (done !== undefined) this.#clock.after(0, done);
+      if (done !== undefined) this.#life?.clock.after(0, done);
       return;
     }
     this.#outgoing.push(outgoing);
@@ -218,18 +257,19 @@ export class SimConnection implements Transport {
       const client = this.#client;
       if (client !== undefined && bytes !== undefined) client.received(bytes);
       else if (client !== undefined && payload !== undefined) deliverPayload(client, payload, start, length);
-      done?.();
+      if (done !== undefined) this.#life?.enter(done);
     }
     if (!this.#overHighWater || this.queuedBytes > OUTPUT_LOW_WATER_BYTES) return;
     this.#overHighWater = false;
-    this.#server?.drained();
+    const server = this.#server;
+    if (server !== undefined) this.#life?.enter(() => server.drained());
   }
 
   #dropOutgoing(): void {
     const dropped = this.#outgoing;
     this.#outgoing = [];
     this.#queuedBytes = 0;
-    for (const { done } of dropped) if (done !== undefined) this.#clock.after(0, done);
+    for (const { done } of dropped) if (done !== undefined) this.#life?.clock.after(0, done);
   }
 
   #close(): void {
@@ -240,7 +280,7 @@ export class SimConnection implements Transport {
     const server = this.#server;
     const client = this.#client;
     this.#clock.after(0, () => {
-      server?.closed();
+      if (server !== undefined) this.#life?.enter(() => server.closed());
       client?.closed();
     });
   }
@@ -248,6 +288,17 @@ export class SimConnection implements Transport {
   #latency(): number {
     return this.#random.below(MAX_LATENCY_MS);
   }
+}
+
+function copyOf({ bytes, payload, start, length }: Outgoing): Uint8Array {
+  if (bytes !== undefined || payload === undefined) return bytes ?? new Uint8Array(0);
+  const copy = new Uint8Array(length);
+  for (let at = 0; at < length; ) {
+    const count = Math.min(length - at, restOfSlot(start + at));
+    copy.set(slotBytes(payload, start + at, count), at);
+    at += count;
+  }
+  return copy;
 }
 
 /** Bytes of a payload may lie in several slots. */

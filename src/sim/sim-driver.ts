@@ -11,9 +11,12 @@ import { type Result, SimDisk, type SimDiskPorts, type Submission } from "./sim-
 import { type Condition, SimProcess } from "./sim-process.ts";
 import { Violation } from "./violation.ts";
 
+/** What a driver tells its front. `point`: the front may die here, in the middle of its turn. */
+export type SimIncarnationEvents = Omit<IncarnationEvents, "fault"> & { point(): void };
+
 export interface SimDriverPorts extends SimDiskPorts {
   readonly clock: VirtualClock;
-  readonly events: IncarnationEvents;
+  readonly events: SimIncarnationEvents;
   /** Asked before and after each submission is applied and each completion delivered: does the driver die here? */
   crashHere(): boolean;
   /** It is about to fail something, on purpose. */
@@ -101,7 +104,8 @@ export class SimDriver implements Link {
   }
 
   submit(tag: number, operation: Operation, flags: number, offset: number, length: number, address: number): void {
-    const { trace, store, clock, kind } = this.#ports;
+    const { trace, store, clock, kind, events } = this.#ports;
+    events.point();
     const { blockSize } = kind.info.geometry;
     assert(offset % blockSize === 0 && length % blockSize === 0, "a submission is not whole blocks");
     const order = operation === "flush" ? store.beginFlush() : undefined;
@@ -138,6 +142,13 @@ export class SimDriver implements Link {
       this.#die();
       this.#exit("operator", "killed by SIGKILL");
     });
+  }
+
+  /** The power fails. */
+  vanish(): void {
+    this.#state = "exited";
+    this.#process.become("dead");
+    this.#ports.exited();
   }
 
   /** It dies by itself, and the front will hear of it. */
@@ -303,6 +314,7 @@ export class SimDriver implements Link {
   }
 
   #exit(kind: FaultKind, how: string): void {
+    if (this.#state === "exited") return;
     this.#state = "exited";
     this.#ports.trace.add("exited", this.epoch, 0, 0, 0, how);
     this.#ports.exited();

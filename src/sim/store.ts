@@ -140,6 +140,15 @@ export class Store {
     }
   }
 
+  /** The power fails: of what the cache had of a sector, one thing or the other was written back, or nothing. */
+  powerFails(): void {
+    for (let sector = 0; sector < this.sectors; sector++) {
+      const fates = this.afterPowerCut(sector);
+      this.#harden(sector, fates[this.#random.below(fates.length)] as number);
+    }
+    this.loseCache();
+  }
+
   /** The driver dies, and its cache with it. */
   loseCache(): void {
     this.#done.fill(NONE);

@@ -29,6 +29,11 @@ const KINDS = [
   "hang",
   "event",
   "log",
+  "front starts",
+  "front takes up",
+  "front serves",
+  "front dies",
+  "power fails",
 ] as const;
 export type EventKind = (typeof KINDS)[number];
 

@@ -4,7 +4,7 @@ import { isWriter } from "../block/request.ts";
 import type { DeviceEvent } from "../supervisor/event.ts";
 import { DEFAULT_POLICY } from "../supervisor/policy.ts";
 import type { VirtualClock } from "./clock.ts";
-import type { Counts } from "./counts.ts";
+import type { Counts, FrontCounts } from "./counts.ts";
 import { Court } from "./court.ts";
 import { Excuses } from "./excuses.ts";
 import type { Entry, History } from "./history.ts";
@@ -52,7 +52,7 @@ export class Witnesses implements Witness {
     this.excuses = new Excuses({ history, court: this.court, lies: this.lies, trouble: () => ports.trouble() });
   }
 
-  get counts(): Omit<Counts, "upgrades" | "rollbacks"> {
+  get counts(): Omit<Counts, "upgrades" | "rollbacks" | keyof FrontCounts> {
     const { guilty, pieces, unlucky } = this.court;
     const hangs = Object.values(this.watchdog.found).reduce((sum, count) => sum + count, 0);
     return { hangs, poison: guilty, pieces, unlucky, ...this.#seen };
@@ -70,6 +70,13 @@ export class Witnesses implements Witness {
     if (!isWriter(entry.kind)) return;
     if (errno === 0) this.lies?.acknowledged(entry);
     else this.lies?.failed(entry);
+  }
+
+  /** What it knew of its drivers and requests is gone, and nobody can be held to it. */
+  frontDied(): void {
+    this.court.frontDied();
+    this.lies?.frontDied();
+    this.watchdog.absolve();
   }
 
   /** What the supervisor tells of itself. */

@@ -1,6 +1,6 @@
-import { Device } from "../shadow/device.ts";
+import assert from "node:assert/strict";
 import type { Log } from "../shadow/ports.ts";
-import { type StopOutcome, Supervisor } from "../supervisor/supervisor.ts";
+import type { StopOutcome } from "../supervisor/supervisor.ts";
 import { Aftermath } from "./aftermath.ts";
 import { Clientele } from "./clientele.ts";
 import { VirtualClock } from "./clock.ts";
@@ -8,11 +8,14 @@ import type { Counts } from "./counts.ts";
 import { Course, LIVENESS_MS } from "./course.ts";
 import { type DriverKind, fallbackKind, firstKind, newcomerKind } from "./driver-kind.ts";
 import { History } from "./history.ts";
-import { PoisonedMemory } from "./memory.ts";
+import { Life } from "./life.ts";
 import { Operator } from "./operator.ts";
 import { drawProfile, type Profile } from "./profile.ts";
 import { SeededRandom } from "./random.ts";
+import { type Death, Reaper } from "./reaper.ts";
 import type { Draft } from "./sim-client.ts";
+import { SimFront } from "./sim-front.ts";
+import { DiskHome, type DiskHomePorts, type Dwelling, MemoryHome, ShmHome, type SimHome } from "./sim-home.ts";
 import { SimIncarnations } from "./sim-incarnations.ts";
 import { Store } from "./store.ts";
 import { Trace } from "./trace.ts";
@@ -21,6 +24,8 @@ import { isPoisonAlone, Witnesses } from "./witnesses.ts";
 
 /** From its start on, until the device is live. Virtual milliseconds, as everywhere here. */
 const START_MS = 1000;
+/** After a power cut, at least: by then it is later by the clock than any epoch that nobody remembers. */
+const BOOT_MS = 10;
 /** Of the trace, in an outcome. */
 const LINES = 60;
 
@@ -32,9 +37,16 @@ export interface WorldOptions {
   readonly script?: readonly Draft[];
   /** The steps of the drivers at which they die, counted from 1; by chance if left out. */
   readonly crashAt?: readonly number[];
+  /** What dies at which steps of the fronts, counted from 1 over all of them. */
+  readonly kills?: readonly Kill[];
   /** With a newcomer in the profile: how long after the clients it comes, in virtual milliseconds; by chance if left out. */
   readonly upgradeAfterMs?: number;
   readonly recording?: boolean;
+}
+
+export interface Kill {
+  readonly at: number;
+  readonly what: Death;
 }
 
 export interface Outcome {
@@ -51,6 +63,8 @@ export interface Outcome {
   readonly fuaOverlapAndCrash: boolean;
   /** Points at which the driver could have died. */
   readonly steps: number;
+  /** … and the fronts. */
+  readonly frontSteps: number;
   readonly virtualMs: number;
 }
 
@@ -73,50 +87,67 @@ class World {
   readonly #trace: Trace;
   readonly #store: Store;
   readonly #history: History;
-  readonly #writes: PoisonedMemory;
-  readonly #reads: PoisonedMemory;
+  readonly #home: SimHome;
+  readonly #first: DriverKind;
+  readonly #fallback: DriverKind | undefined;
   readonly #newcomer: DriverKind | undefined;
   readonly #incarnations: SimIncarnations;
-  readonly #device: Device;
-  readonly #supervisor: Supervisor;
   readonly #operator: Operator;
   readonly #witnesses: Witnesses;
   readonly #clientele: Clientele;
   readonly #course: Course;
+  readonly #reaper: Reaper;
   readonly #aftermath: Aftermath;
+  readonly #counts = { frontDeaths: 0, doubleDeaths: 0, powerCuts: 0, handovers: 0, takeUps: 0 };
+  readonly #log: Log = {
+    info: (message) => this.#trace.add("log", 0, 0, 0, 0, message),
+    warn: (message) => this.#trace.add("log", 0, 0, 0, 1, message),
+    error: (message) => {
+      this.#witnesses.excuses.errorLogged();
+      this.#trace.add("log", 0, 0, 0, 2, message);
+    },
+  };
+  #life: Life;
+  /** The one that lives, once it has taken up what there was. */
+  #front: SimFront | undefined;
+  /** The next front would start now, if the last one's driver were gone. */
+  #frontWaits = false;
+  /** The front that lives is to end for another one. */
+  #handsOver = false;
+  /** The last front ended, and everything was durable in the store. */
+  #leavesNothing = false;
+  /** What the lock of the store says. */
+  #lockedEpoch = 0;
   #steps = 0;
+  #frontSteps = 0;
   #crashes = 0;
   #faults = true;
-  #ready = false;
-  /** What the device keeps for itself of the memory for reads. */
-  #readsOfItsOwn = 0;
-  #stopped: StopOutcome | undefined;
 
   constructor(options: WorldOptions) {
     this.#options = options;
     this.#random = new SeededRandom(options.seed);
     this.#profile = options.profile ?? drawProfile(this.#random.fork());
-    const { sectors, sickness, limits, writeBytes, readBytes } = this.#profile;
+    const { sectors, sickness, home } = this.#profile;
     const { newcomer, fallback, policy } = sickness;
     this.#trace = new Trace(this.#clock, options.recording ?? false);
     this.#store = new Store(sectors, this.#random.fork());
-    this.#history = new History(this.#store);
-    this.#writes = new PoisonedMemory(0, writeBytes);
-    this.#reads = new PoisonedMemory(1, readBytes);
+    this.#history = new History(this.#store, () => this.#sheltered);
+    this.#home = makeHome(this.#profile, { clock: this.#clock, random: this.#random.fork(), log: this.#log });
+    this.#life = new Life(this.#clock);
     this.#witnesses = new Witnesses({
       profile: this.#profile,
       clock: this.#clock,
       random: this.#random.fork(),
       history: this.#history,
-      trouble: () => this.#device.trouble,
-      lastChance: () => this.#device.inFlight?.lastChance ?? false,
+      trouble: () => this.#front?.device.trouble,
+      lastChance: () => this.#front?.device.inFlight?.lastChance ?? false,
       faults: () => this.#faults,
       driver: () => this.#incarnations.newest,
     });
     const { lies, court, watchdog, excuses } = this.#witnesses;
     this.#history.garbled = lies !== undefined;
-    const first = firstKind(this.#profile);
-    const other = fallback === undefined ? undefined : fallbackKind(this.#profile);
+    this.#first = firstKind(this.#profile);
+    this.#fallback = fallback === undefined ? undefined : fallbackKind(this.#profile);
     const liarsMs = (policy.probationMs ?? 0) / 2;
     this.#newcomer =
       newcomer === undefined ? undefined : newcomerKind(this.#profile, newcomer, () => this.#operator.leftOf(liarsMs));
@@ -124,18 +155,18 @@ class World {
       clock: this.#clock,
       trace: this.#trace,
       store: this.#store,
-      writes: this.#writes,
-      reads: this.#reads,
       lies,
-      kinds: [first, other, this.#newcomer].filter((kind) => kind !== undefined),
+      kinds: [this.#first, this.#fallback, this.#newcomer].filter((kind) => kind !== undefined),
       fork: () => this.#random.fork(),
-      events: () => this.#supervisor,
+      front: () => this.#need(),
       crashHere: () => this.#crashHere(),
       faults: () => this.#faults,
       refuses: () => excuses.refuses(),
-      started: ({ keepsNothing }) => {
+      started: (epoch, { keepsNothing }) => {
+        this.#lockedEpoch = epoch;
         this.#history.fooled = keepsNothing;
       },
+      reaped: () => this.#startFront(),
       dies: () => {
         this.#crashes++;
         this.#history.crashed();
@@ -144,60 +175,13 @@ class World {
       poisoned: (deed) => court.kills(deed),
       took: (ms) => watchdog.took(ms),
     });
-    const log: Log = {
-      info: (message) => this.#trace.add("log", 0, 0, 0, 0, message),
-      warn: (message) => this.#trace.add("log", 0, 0, 0, 1, message),
-      error: (message) => {
-        excuses.errorLogged();
-        this.#trace.add("log", 0, 0, 0, 2, message);
-      },
-    };
-    this.#device = new Device(
-      {
-        name: "disk",
-        clock: this.#clock,
-        random: this.#random.fork(),
-        log,
-        writes: this.#writes,
-        reads: this.#reads,
-        shortOfReads: () => {},
-        cutOffIdleWriters: () => 0,
-      },
-      limits,
-      { verify: sickness.verifies ? "digests" : undefined },
-    );
-    this.#supervisor = new Supervisor(
-      {
-        device: this.#device,
-        incarnations: this.#incarnations,
-        drivers: { first, fallback: other },
-        clock: this.#clock,
-        random: this.#random.fork(),
-        log,
-        observer: {
-          event: (event) => {
-            this.#trace.add("event", event.epoch, 0, 0, 0, `${event.type}: ${event.reason}`);
-            this.#operator.event(event);
-            this.#witnesses.event(event);
-          },
-          live: () => {
-            this.#ready = true;
-          },
-          failed: () => {},
-          startFailed: (reason) => {
-            throw new Violation("liveness", `the first start failed: ${reason}`);
-          },
-          stopped: (outcome) => {
-            this.#stopped = outcome;
-          },
-        },
-      },
-      policy,
-    );
     this.#operator = new Operator({
       clock: this.#clock,
       random: this.#random.fork(),
-      supervisor: this.#supervisor,
+      enter: (work) => {
+        const front = this.#front;
+        front?.life.enter(() => work(front.supervisor));
+      },
       faults: () => this.#faults,
     });
     this.#clientele = new Clientele({
@@ -206,39 +190,42 @@ class World {
       random: this.#random.fork(),
       trace: this.#trace,
       history: this.#history,
-      device: this.#device,
       witness: this.#witnesses,
       faults: () => this.#faults,
       checkError: (entry, errno) => excuses.check(entry, errno),
     });
     this.#course = new Course(this.#clock, () => this.#situation);
+    const take = (death: Death): void => this.#take(death);
+    this.#reaper = new Reaper({
+      clock: this.#clock,
+      random: this.#random.fork(),
+      profile: home,
+      faults: () => this.#faults,
+      take,
+    });
     this.#aftermath = new Aftermath({
       profile: this.#profile,
       course: this.#course,
       random: this.#random,
       history: this.#history,
-      writes: this.#writes,
-      reads: this.#reads,
       newcomer: this.#newcomer,
       incarnations: this.#incarnations,
-      device: this.#device,
-      supervisor: this.#supervisor,
       operator: this.#operator,
       witnesses: this.#witnesses,
       clientele: this.#clientele,
-      readsOfItsOwn: () => this.#readsOfItsOwn,
-      stopped: () => this.#stopped,
+      front: () => this.#front,
+      take,
     });
   }
 
   live(): void {
-    this.#supervisor.start();
-    this.#course.need(() => this.#ready, START_MS, "the device is not live");
-    this.#readsOfItsOwn = this.#reads.usedBytes;
+    this.#raise();
+    this.#course.need(() => this.#front?.serves === true, START_MS, "the device is not live");
     const { script } = this.#options;
     if (script === undefined) this.#clientele.start();
     else this.#clientele.run(script);
     this.#planInterventions();
+    this.#reaper.came();
     const finished = (): boolean => this.#clientele.finished;
     const inTime = this.#course.until(finished, this.#profile.faultMs);
     // Poison is found and everything else goes on, without anybody's help.
@@ -268,11 +255,13 @@ class World {
       crashes: this.#crashes,
       counts: {
         ...this.#witnesses.counts,
+        ...this.#counts,
         upgrades: this.#operator.upgrades.upgraded,
         rollbacks: this.#operator.upgrades["rolled back"],
       },
       fuaOverlapAndCrash: this.#history.crashesAfterFuaOverlap > 0,
       steps: this.#steps,
+      frontSteps: this.#frontSteps,
       virtualMs: this.#clock.now(),
     };
   }
@@ -285,9 +274,158 @@ class World {
     return this.#faults && this.#random.chance(chance);
   }
 
+  // ── Fronts ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #need(): SimFront {
+    assert(this.#front !== undefined, "there is no front");
+    return this.#front;
+  }
+
+  /** A front starts: takes up what the one before has left, and opens a driver. */
+  #raise(): void {
+    const { home } = this.#profile;
+    const mayDie = home.kind !== "memory";
+    const life = new Life(this.#clock, mayDie ? (atHome) => this.#diesHere(life, atHome) : undefined);
+    this.#life = life;
+    this.#trace.add("front starts", 0, 0, 0, 0);
+    life.enter(() => {
+      this.#home.open(life, (dwelling) => this.#moveIn(life, dwelling));
+    });
+  }
+
+  #moveIn(life: Life, dwelling: Dwelling): void {
+    const pieces = dwelling.remains?.pieces.length ?? 0;
+    if (pieces > 0) this.#counts.takeUps++;
+    if (pieces > 0 && this.#leavesNothing) throw new Violation("P6", `${pieces} pieces are left of a clean end`);
+    this.#leavesNothing = false;
+    this.#trace.add("front takes up", 0, 0, 0, pieces);
+    const front: SimFront = new SimFront(
+      {
+        life,
+        profile: this.#profile,
+        random: this.#random,
+        log: this.#log,
+        incarnations: this.#incarnations,
+        first: this.#first,
+        fallback: this.#fallback,
+        lockedEpoch: this.#lockedEpoch,
+        serves: () => {
+          this.#trace.add("front serves", front.supervisor.epoch, 0, 0, 0);
+          this.#clientele.served(front);
+        },
+        startFailed: (reason) => {
+          // The very first driver opens, if nobody kills it; those of later fronts have reasons not to, as those of a restart.
+          if (front.supervisor.epoch === 1 && this.#crashes === 0)
+            throw new Violation("liveness", `the first start failed: ${reason}`);
+          this.#take("front");
+        },
+        stopped: (outcome) => {
+          if (this.#handsOver) this.#handedOver(outcome, life);
+        },
+        event: (event) => {
+          this.#trace.add("event", event.epoch, 0, 0, 0, `${event.type}: ${event.reason}`);
+          this.#operator.event(event);
+          this.#witnesses.event(event);
+        },
+      },
+      dwelling,
+    );
+    this.#front = front;
+    front.start();
+  }
+
+  /** Asked at each step of a front. */
+  #diesHere(life: Life, atHome: boolean): boolean {
+    if (!this.#faults) return !life.alive;
+    this.#frontSteps++;
+    const { kills } = this.#options;
+    if (kills === undefined) {
+      const death = this.#reaper.strikes(atHome);
+      if (death !== undefined) this.#take(death);
+    } else {
+      for (const { at, what } of kills) if (at === this.#frontSteps) this.#take(what);
+    }
+    return !life.alive;
+  }
+
+  #take(death: Death): void {
+    if (death === "driver" || death === "both") this.#incarnations.crash();
+    if (death === "driver" || !this.#life.alive) return;
+    if (death === "handover") return this.#handOver();
+    this.#counts.frontDeaths++;
+    if (this.#front?.serves !== true) this.#counts.doubleDeaths++;
+    this.#end(death);
+  }
+
+  /** It drains, flushes as far as it can, and ends; the next one goes on with what is left. */
+  #handOver(): void {
+    if (this.#front?.serves !== true) return;
+    this.#handsOver = true;
+    this.#operator.stop(true);
+  }
+
+  #handedOver({ clean }: StopOutcome, life: Life): void {
+    this.#home.close(() => {
+      if (!life.alive) return;
+      this.#counts.handovers++;
+      this.#leavesNothing = clean;
+      this.#end("handover");
+    });
+  }
+
+  #end(death: Exclude<Death, "driver">): void {
+    this.#trace.add(death === "power" ? "power fails" : "front dies", 0, 0, 0, 0, death);
+    this.#handsOver = false;
+    this.#life.end();
+    this.#front = undefined;
+    this.#home.frontDied();
+    if (death === "power") this.#powerFails();
+    else this.#history.frontDied();
+    this.#operator.frontDied();
+    this.#witnesses.frontDied();
+    this.#clientele.frontDied(death === "handover");
+    this.#incarnations.orphaned();
+    const bootMs = death === "power" ? BOOT_MS : 0;
+    this.#clock.after(bootMs + this.#random.below(this.#profile.home.startMs), () => {
+      this.#frontWaits = true;
+      this.#startFront();
+    });
+  }
+
+  #powerFails(): void {
+    this.#counts.powerCuts++;
+    this.#lockedEpoch = 0;
+    this.#incarnations.powerFails();
+    this.#store.powerFails();
+    this.#home.powerFails();
+    this.#history.powerFailed();
+  }
+
+  /** Not before the fence: the driver of the last front is gone. */
+  #startFront(): void {
+    if (!this.#frontWaits || !this.#incarnations.idle) return;
+    this.#frontWaits = false;
+    this.#raise();
+    this.#reaper.came();
+  }
+
+  /** Sectors that survive a power cut whatever the store makes of it: what a durable home has of them. */
+  get #sheltered(): (sector: number) => boolean {
+    if (this.#profile.home.kind !== "disk") return () => false;
+    if (this.#front === undefined) return () => true;
+    const { blockSize } = this.#profile;
+    const sheltered = new Set<number>();
+    for (const { offset, length } of this.#front.device.shadowPieces()) {
+      for (let at = offset; at < offset + length; at += blockSize) sheltered.add(at / blockSize);
+    }
+    return (sector) => sheltered.has(sector);
+  }
+
   get #situation(): string {
-    const { state, reason } = this.#supervisor;
-    return `state ${state}${reason === undefined ? "" : `: ${reason}`}; waiting: ${this.#clientele.waitsFor}`;
+    const waiting = `waiting: ${this.#clientele.waitsFor}`;
+    if (this.#front === undefined) return `no front; ${waiting}`;
+    const { state, reason } = this.#front.supervisor;
+    return `state ${state}${reason === undefined ? "" : `: ${reason}`}; ${waiting}`;
   }
 
   /** What an operator does meanwhile. */
@@ -303,6 +441,18 @@ class World {
       if (upgradeAfterMs === undefined) this.#operator.planUpgrades(this.#newcomer, newcomer.times);
       else this.#operator.planUpgradeAfter(upgradeAfterMs, this.#newcomer);
     }
+  }
+}
+
+function makeHome(profile: Profile, ports: DiskHomePorts): SimHome {
+  const { home, limits, writeBytes } = profile;
+  switch (home.kind) {
+    case "memory":
+      return new MemoryHome(writeBytes);
+    case "shm":
+      return new ShmHome(writeBytes, limits.pieces);
+    case "disk":
+      return new DiskHome(ports, profile);
   }
 }
 

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { HOME_MUTATIONS } from "./home-mutations.ts";
 import { MUTATIONS, type Mutation } from "./mutations.ts";
 
 const SEEDS = 500;
@@ -12,11 +13,11 @@ const AT_ONCE = 2;
 const SOURCES = fileURLToPath(new URL("..", import.meta.url));
 const MODULES = fileURLToPath(new URL("../../node_modules", import.meta.url));
 /** The rooms that a simulated world is made of. */
-const ROOMS = ["block", "shadow", "supervisor", "nbd", "sim"];
+const ROOMS = ["block", "shadow", "supervisor", "nbd", "home", "sim"];
 
 test(`the checker finds each fault within ${SEEDS} worlds`, { concurrency: AT_ONCE }, async (t) => {
   await Promise.all(
-    MUTATIONS.map((mutation) =>
+    [...MUTATIONS, ...HOME_MUTATIONS].map((mutation) =>
       t.test(mutation.name, async () => {
         const folder = await mkdtemp(join(tmpdir(), "skink-mutation-"));
         try {

@@ -1,0 +1,166 @@
+import { DiskLog, type LogFile } from "../home/log/disk-log.ts";
+import { ID_BYTES, type LogLimits } from "../home/log/format.ts";
+import { takeUp } from "../home/log/take-up.ts";
+import { SimDisk } from "../home/log/testing.ts";
+import { Cells } from "../home/shm/cells.ts";
+import { createShmHome, ledgerBytes, takeUpShmHome } from "../home/shm/shm-home.ts";
+import type { Home, Remains } from "../shadow/home.ts";
+import type { Log } from "../shadow/ports.ts";
+import type { VirtualClock } from "./clock.ts";
+import type { Life } from "./life.ts";
+import { PoisonedMemory } from "./memory.ts";
+import type { Profile } from "./profile.ts";
+import type { SeededRandom } from "./random.ts";
+
+/** What a front begins with. */
+export interface Dwelling {
+  readonly writes: PoisonedMemory;
+  /** `undefined`: the front's own memory. */
+  readonly home: Home | undefined;
+  readonly remains: Remains | undefined;
+}
+
+/** Where the shadow of a world lives: what of it outlives a front, or a power cut. */
+export interface SimHome {
+  /** Takes it up for a front of this `life`. `ready` is called when all has been read, perhaps at once. */
+  open(life: Life, ready: (dwelling: Dwelling) => void): void;
+  /** The front that has it open ends in order. `done`: it may end now. */
+  close(done: () => void): void;
+  /** The front that has it open dies, and so do its requests of the disk. */
+  frontDied(): void;
+  powerFails(): void;
+}
+
+/** Nothing outlives the front, and so nothing may end it. */
+export class MemoryHome implements SimHome {
+  readonly #writeBytes: number;
+
+  constructor(writeBytes: number) {
+    this.#writeBytes = writeBytes;
+  }
+
+  open(_life: Life, ready: (dwelling: Dwelling) => void): void {
+    ready({ writes: new PoisonedMemory(0, this.#writeBytes), home: undefined, remains: undefined });
+  }
+
+  close(done: () => void): void {
+    done();
+  }
+
+  frontDied(): void {}
+
+  powerFails(): void {}
+}
+
+/** The real ledger, and the memory of writes that it goes with. A front may die at each store that counts. */
+export class ShmHome implements SimHome {
+  readonly #pieces: number;
+  readonly #ledger: ArrayBuffer;
+  readonly #writes: PoisonedMemory;
+  #isNew = true;
+
+  constructor(writeBytes: number, pieces: number) {
+    this.#pieces = pieces;
+    this.#ledger = new ArrayBuffer(ledgerBytes(pieces));
+    this.#writes = new PoisonedMemory(0, writeBytes);
+  }
+
+  open(life: Life, ready: (dwelling: Dwelling) => void): void {
+    const writes = this.#writes;
+    const cells = new MortalCells(this.#ledger, life);
+    if (this.#isNew) {
+      this.#isNew = false;
+      return ready({ writes, home: createShmHome(cells, writes, this.#pieces), remains: undefined });
+    }
+    ready({ writes, ...takeUpShmHome(cells, writes, this.#pieces) });
+  }
+
+  close(done: () => void): void {
+    done();
+  }
+
+  frontDied(): void {}
+
+  powerFails(): never {
+    throw new Error("shared memory does not survive a power cut");
+  }
+}
+
+export interface DiskHomePorts {
+  readonly clock: VirtualClock;
+  readonly random: SeededRandom;
+  readonly log: Log;
+}
+
+/** The real log, on a disk whose cache a power cut empties. The memory of writes dies with the front. */
+export class DiskHome implements SimHome {
+  readonly #ports: DiskHomePorts;
+  readonly #writeBytes: number;
+  readonly #limits: LogLimits;
+  readonly #disk: SimDisk;
+  #log: DiskLog | undefined;
+
+  constructor(ports: DiskHomePorts, { home, limits, writeBytes }: Profile) {
+    const { logBytes, requestBytes } = home;
+    this.#ports = ports;
+    this.#writeBytes = writeBytes;
+    this.#limits = { pieces: limits.pieces, requestBytes };
+    this.#disk = new SimDisk(logBytes, { ...ports, maxMs: home.logMs });
+  }
+
+  open(life: Life, ready: (dwelling: Dwelling) => void): void {
+    const { random, log } = this.#ports;
+    const writes = new PoisonedMemory(0, this.#writeBytes);
+    const file = mortalFile(this.#disk, life);
+    const taken = takeUp("log", file, writes);
+    const newId = Uint8Array.from({ length: ID_BYTES }, () => random.below(256));
+    const ports = { path: "log", file, memory: writes, clock: life.clock, log, pid: 1, newId, newBytes: file.size };
+    const { remains } = taken;
+    this.#log = new DiskLog(ports, taken, this.#limits);
+    ready({ writes, home: this.#log, remains });
+  }
+
+  close(done: () => void): void {
+    this.#log?.close(done);
+  }
+
+  frontDied(): void {
+    this.#disk.kill();
+  }
+
+  powerFails(): void {
+    this.#disk.powerCut();
+  }
+}
+
+/** The front may die before each call of the kernel. */
+function mortalFile(disk: SimDisk, life: Life): LogFile {
+  return {
+    size: disk.size,
+    // As it is: the reader looks at one piece after another.
+    read: (position, length) => disk.bytes.subarray(position, position + length),
+    write: (position, buffers, done) => {
+      life.point(true);
+      disk.write(position, buffers, (error) => life.enter(() => done(error)));
+    },
+    sync: (done) => {
+      life.point(true);
+      disk.sync((error) => life.enter(() => done(error)));
+    },
+  };
+}
+
+/** The front may die before each store that makes others count. */
+class MortalCells extends Cells {
+  readonly #life: Life;
+
+  constructor(memory: ArrayBuffer, life: Life) {
+    super(memory);
+    this.#life = life;
+  }
+
+  override commit(at: number, value: number): void {
+    this.#life.point(true);
+    super.commit(at, value);
+  }
+}
