@@ -165,7 +165,7 @@ function verdictsOf(entries: readonly Entry[]): Verdict[] {
 }
 
 /** Each round starts with another server, so that none always follows the same one. */
-function rotated<Item>(items: readonly Item[], by: number): Item[] {
+export function rotated<Item>(items: readonly Item[], by: number): Item[] {
   const start = items.length === 0 ? 0 : by % items.length;
   return [...items.slice(start), ...items.slice(0, start)];
 }

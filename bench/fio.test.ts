@@ -15,8 +15,10 @@ test("a report is found behind fio's messages, and its latencies are those of th
     bw_bytes: 409_600,
     clat_ns: { percentile: { "50.000000": 12_000, "99.000000": 90_000 } },
   };
-  const result = parseFio(report({ error: 0, read: idle, write }));
-  assert.deepEqual(result, { ios: 200, iops: 100, bytesPerSecond: 409_600, p50Us: 12, p99Us: 90 });
+  const sync = { total_ios: 50, lat_ns: { percentile: { "50.000000": 150_000, "99.000000": 700_000 } } };
+  const result = parseFio(report({ error: 0, read: idle, write, sync }));
+  const ofWrites = { ios: 200, iops: 100, bytesPerSecond: 409_600, p50Us: 12, p99Us: 90 };
+  assert.deepEqual(result, { ...ofWrites, flushP50Us: 150, flushP99Us: 700 });
 });
 
 test("an error that fio saw is not taken for a result", () => {

@@ -22,19 +22,27 @@ export interface LoadResult {
   readonly bytesPerSecond: number;
   readonly p50Us: number;
   readonly p99Us: number;
+  /** Of its flushes; NaN where there were none. */
+  readonly flushP50Us: number;
+  readonly flushP99Us: number;
 }
 
 interface FioDirection {
   readonly total_ios: number;
   readonly iops: number;
   readonly bw_bytes: number;
-  readonly clat_ns: { readonly percentile?: Readonly<Record<string, number>> };
+  readonly clat_ns: FioLatencies;
+}
+
+interface FioLatencies {
+  readonly percentile?: Readonly<Record<string, number>>;
 }
 
 interface FioJob {
   readonly error: number;
   readonly read: FioDirection;
   readonly write: FioDirection;
+  readonly sync?: { readonly lat_ns?: FioLatencies };
 }
 
 /** Runs fio's nbd engine once, as one process with a thread for each job. */
@@ -66,12 +74,17 @@ export function parseFio(output: string): LoadResult {
   if (job === undefined) throw new SkinkError("no-report", "Cannot read fio's report: there is none, JSON was wanted");
   if (job.error !== 0) throw new SkinkError("load-failed", `Cannot run the load: fio saw error ${job.error}`);
   const main = job.write.total_ios > 0 ? job.write : job.read;
-  const percentile = main.clat_ns.percentile ?? {};
   return {
     ios: job.read.total_ios + job.write.total_ios,
     iops: job.read.iops + job.write.iops,
     bytesPerSecond: job.read.bw_bytes + job.write.bw_bytes,
-    p50Us: (percentile["50.000000"] ?? 0) / 1000,
-    p99Us: (percentile["99.000000"] ?? 0) / 1000,
+    p50Us: latencyUs(main.clat_ns, "50.000000"),
+    p99Us: latencyUs(main.clat_ns, "99.000000"),
+    flushP50Us: latencyUs(job.sync?.lat_ns, "50.000000"),
+    flushP99Us: latencyUs(job.sync?.lat_ns, "99.000000"),
   };
+}
+
+function latencyUs(latencies: FioLatencies | undefined, percent: string): number {
+  return (latencies?.percentile?.[percent] ?? Number.NaN) / 1000;
 }

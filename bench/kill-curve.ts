@@ -61,7 +61,10 @@ export const killCurve: Part = {
     const [runMs, calmRunMs] = quick ? [QUICK_RUN_MS, QUICK_CALM_RUN_MS] : [RUN_MS, CALM_RUN_MS];
     const spec = `${VOLATILE_DRIVER}?size=256M`;
     const sides: Side[] = [];
-    for (const [name, flags] of [["standby", ["--standby"]] as const, ["no standby", []] as const]) {
+    for (const [name, flags] of [
+      ["standby", ["--standby", "--shared"]] as const,
+      ["no standby", ["--shared"]] as const,
+    ]) {
       const disk = await LoadedDisk.start(bench, { name: `${sides.length}`, spec, flags });
       sides.push({ name, disk, runs: [] });
       progress.say(`warming up, ${name}`);

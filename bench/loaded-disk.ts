@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { SkinkError } from "../src/block/errors.ts";
 import { askFront } from "../src/front/control-client.ts";
-import type { DeviceStatus } from "../src/front/status.ts";
-import { NbdClient } from "../src/nbd/index.ts";
+import type { DeviceStatus, FrontStatus } from "../src/front/status.ts";
+import { NbdClient, type NbdClientOptions } from "../src/nbd/index.ts";
 import { deviceStatus, type SkinkOptions, type SkinkServer, startSkink } from "./servers.ts";
 import { VerifyingLoad } from "./verifying-load.ts";
 import type { Workbench } from "./workbench.ts";
@@ -10,26 +10,42 @@ import type { Workbench } from "./workbench.ts";
 /** Requests in flight. */
 export const DEPTH = 16;
 const POLL_MS = 2;
+/** While a front starts, each question takes time that it wants itself. */
+const FRONT_POLL_MS = 20;
 const RECOVERY_TIMEOUT_MS = 30_000;
+
+/** Of a client that comes to the next front at once. */
+export const RECONNECT: NbdClientOptions = {
+  reconnect: { attempts: Number.POSITIVE_INFINITY, delayMs: 10, maxDelayMs: 200 },
+};
 
 /** A front with one device, and a client that puts a verifying load on it. */
 export class LoadedDisk {
-  readonly server: SkinkServer;
   readonly load: VerifyingLoad;
   readonly #bench: Workbench;
   readonly #client: NbdClient;
+  #server: SkinkServer;
 
   private constructor(bench: Workbench, server: SkinkServer, client: NbdClient) {
     this.#bench = bench;
-    this.server = server;
+    this.#server = server;
     this.#client = client;
     this.load = new VerifyingLoad(client, DEPTH);
   }
 
   /** The load is at rest yet. */
-  static async start(bench: Workbench, options: SkinkOptions): Promise<LoadedDisk> {
+  static async start(bench: Workbench, options: SkinkOptions, client: NbdClientOptions = {}): Promise<LoadedDisk> {
     const server = await startSkink(bench, options);
-    return new LoadedDisk(bench, server, await NbdClient.connect(server.uris[0] as string));
+    return new LoadedDisk(bench, server, await NbdClient.connect(server.uris[0] as string, client));
+  }
+
+  get server(): SkinkServer {
+    return this.#server;
+  }
+
+  /** From here on another one serves it. */
+  servedBy(server: SkinkServer): void {
+    this.#server = server;
   }
 
   get hasFailed(): boolean {
@@ -47,6 +63,25 @@ export class LoadedDisk {
         return undefined;
       }
       await delay(POLL_MS, undefined, { signal: this.#bench.signal });
+    }
+    return undefined;
+  }
+
+  /**
+   * Waits for another front than that with the pid `before` to have the device live. `undefined` where the load has failed meanwhile:
+   * it knows why.
+   */
+  async nextFront(before: number): Promise<FrontStatus | undefined> {
+    const deadline = performance.now() + RECOVERY_TIMEOUT_MS;
+    while (!this.hasFailed) {
+      const status = await askFront(this.server.control, { command: "status" }).catch((error) => {
+        // There is none at the moment.
+        if (error instanceof SkinkError && error.code === "no-front") return undefined;
+        throw error;
+      });
+      if (status !== undefined && status.pid !== before && status.devices[0]?.state === "live") return status;
+      if (performance.now() > deadline) this.load.failures.push(`No front within ${RECOVERY_TIMEOUT_MS} ms`);
+      await delay(FRONT_POLL_MS, undefined, { signal: this.#bench.signal });
     }
     return undefined;
   }
@@ -80,7 +115,8 @@ export class LoadedDisk {
   }
 }
 
-function sendKill(pid: number): boolean {
+/** False where there is no such process any more. */
+export function sendKill(pid: number): boolean {
   try {
     process.kill(pid, "SIGKILL");
     return true;

@@ -5,7 +5,11 @@ import { peer } from "../test/peers.ts";
 import { compare } from "./compare.ts";
 import { devices } from "./devices.ts";
 import { writeDocument } from "./document.ts";
+import { flushes } from "./flushes.ts";
 import { foreign } from "./foreign.ts";
+import { frontDeath } from "./front-death.ts";
+import { handover } from "./handover.ts";
+import { homes } from "./homes.ts";
 import { idle } from "./idle.ts";
 import { killCurve } from "./kill-curve.ts";
 import type { Outcome, Part, Settings } from "./part.ts";
@@ -16,7 +20,20 @@ import { upgrade } from "./upgrade.ts";
 import { volatile } from "./volatile.ts";
 import { Workbench } from "./workbench.ts";
 
-const PARTS: readonly Part[] = [compare, volatile, devices, recovery, killCurve, upgrade, foreign, idle];
+const PARTS: readonly Part[] = [
+  compare,
+  volatile,
+  homes,
+  flushes,
+  devices,
+  recovery,
+  killCurve,
+  upgrade,
+  frontDeath,
+  handover,
+  foreign,
+  idle,
+];
 const SECONDS = 2;
 const ROUNDS = 5;
 const QUICK_SECONDS = 1;
@@ -27,11 +44,11 @@ const EXIT_USAGE = 2;
 const HELP = `usage: npm run bench -- [PART …] [options]
 
 parts (${compare.name} where none is named, "all" for all of them):
-${PARTS.map((part) => `  ${part.name.padEnd(10)} ${part.summary}`).join("\n")}
+${PARTS.map((part) => `  ${part.name.padEnd(11)} ${part.summary}`).join("\n")}
 
 options:
-  --quick          a short look: ${QUICK_ROUNDS} round of ${QUICK_SECONDS} s, fewer kills and upgrades
-  --only PATTERN   of ${compare.name}, the cases that a regular expression matches, for example "memory 4k.*qd64"
+  --quick          a short look: ${QUICK_ROUNDS} round of ${QUICK_SECONDS} s, fewer kills, upgrades and handovers
+  --only PATTERN   of ${compare.name}, ${foreign.name} and ${handover.name}, the cases that a regular expression matches, such as "memory 4k.*qd64"
   --seconds N      length of one run (${SECONDS})
   --rounds N       runs for each server and case, whose median counts (${ROUNDS})
   --json           reports as JSON on stdout

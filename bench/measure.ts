@@ -1,3 +1,4 @@
+import { NbdClient } from "../src/nbd/index.ts";
 import { cpuTimeUs } from "./cpu.ts";
 import { type Load, runFio } from "./fio.ts";
 import type { Server } from "./servers.ts";
@@ -50,6 +51,13 @@ export async function measure(
 export async function warmUp(bench: Workbench, server: Server): Promise<void> {
   for (const uri of server.uris) await runFio(bench, { pattern: "write", blockBytes: 1 << 20, depth: 8, uris: [uri] });
   await runFio(bench, { pattern: "randrw", blockBytes: 4096, depth: 16, uris: server.uris, seconds: WARM_UP_SECONDS });
+}
+
+/** What has been written to a server is durable then: no run starts with what the one before has left to do. */
+export async function flush(server: Server): Promise<void> {
+  const client = await NbdClient.connect(server.uris[0] as string);
+  await client.flush();
+  await client.close();
 }
 
 export function summarize(runs: readonly Measurement[]): Summary {

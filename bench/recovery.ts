@@ -58,8 +58,8 @@ export const recovery: Part = {
     const wanted = settings.quick ? QUICK_KILLS : KILLS;
     const rounds = settings.quick ? QUICK_ROUNDS : ROUNDS;
     const spec = `${VOLATILE_DRIVER}?size=256M`;
-    const standby = await LoadedDisk.start(bench, { name: "standby", spec, flags: ["--standby"] });
-    const off = await LoadedDisk.start(bench, { name: "off", spec });
+    const standby = await LoadedDisk.start(bench, { name: "standby", spec, flags: ["--standby", "--shared"] });
+    const off = await LoadedDisk.start(bench, { name: "off", spec, flags: ["--shared"] });
     const sides = [
       { disk: standby, wanted: wanted.standby, maxLifeMs: MAX_LIFE_MS.standby, counted: "ready", kills: [] as Kill[] },
       { disk: off, wanted: wanted.off, maxLifeMs: MAX_LIFE_MS.off, counted: "off", kills: [] as Kill[] },

@@ -7,7 +7,7 @@ import { askFront } from "../src/front/control-client.ts";
 import type { DeviceStatus } from "../src/front/status.ts";
 import type { Tool, Workbench } from "./workbench.ts";
 
-const SKINK = fileURLToPath(new URL("../bin/skink.js", import.meta.url));
+export const SKINK = fileURLToPath(new URL("../bin/skink.js", import.meta.url));
 const READY_TIMEOUT_MS = 30_000;
 const RETRY_MS = 20;
 /** Clients that qemu-nbd serves at once. */
@@ -31,6 +31,8 @@ export interface SkinkOptions {
   readonly spec: string;
   readonly devices?: number;
   readonly flags?: readonly string[];
+  /** What runs `serve`: bin/skink.js if left out. */
+  readonly command?: readonly string[];
 }
 
 /** Starts `skink serve` and waits until it accepts clients. */
@@ -38,7 +40,8 @@ export async function startSkink(bench: Workbench, options: SkinkOptions): Promi
   const socket = bench.path(`${options.name}.sock`);
   const control = bench.path(`${options.name}.control`);
   const flags = ["--socket", socket, "--control", control, ...(options.flags ?? [])];
-  const tool = bench.start(process.execPath, [SKINK, "serve", options.spec, ...flags]);
+  const [program = "", ...before] = options.command ?? [process.execPath, SKINK];
+  const tool = bench.start(program, [...before, "serve", options.spec, ...flags]);
   return { tool, uris: await readyLines(tool, options.devices ?? 1), control };
 }
 

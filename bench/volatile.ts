@@ -1,6 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { NbdClient } from "../src/nbd/index.ts";
-import { type Measurement, measure, summarize, warmUp } from "./measure.ts";
+import { flush, type Measurement, measure, summarize, warmUp } from "./measure.ts";
 import type { Part } from "./part.ts";
 import { thisMachine } from "./results.ts";
 import { deviceStatus, type SkinkServer, startSkink } from "./servers.ts";
@@ -28,8 +27,8 @@ export const volatile: Part = {
 
   async run(bench, settings, progress) {
     const spec = `${VOLATILE_DRIVER}?size=1G`;
-    const on = await startSkink(bench, { name: "on", spec });
-    const off = await startSkink(bench, { name: "off", spec, flags: ["--no-shadow"] });
+    const on = await startSkink(bench, { name: "on", spec, flags: ["--shared"] });
+    const off = await startSkink(bench, { name: "off", spec, flags: ["--no-shadow", "--shared"] });
     const sides = [
       { shadow: "on", server: on, runs: [] as Measurement[], retained: [] as number[] },
       { shadow: "off", server: off, runs: [] as Measurement[], retained: [] as number[] },
@@ -37,6 +36,7 @@ export const volatile: Part = {
     for (const { shadow, server } of sides) {
       progress.say(`warming up, shadow ${shadow}`);
       await warmUp(bench, server);
+      // Else the first samples would show what the warm-up left behind.
       await flush(server);
     }
     const load = { pattern: "randwrite", blockBytes: 4096, depth: 1, flushEvery: WRITES_PER_FLUSH } as const;
@@ -86,13 +86,6 @@ export const volatile: Part = {
     };
   },
 };
-
-/** Without it, the first samples would show what the warm-up left behind. */
-async function flush(server: SkinkServer): Promise<void> {
-  const client = await NbdClient.connect(server.uris[0] as string);
-  await client.flush();
-  await client.close();
-}
 
 /** Asks for the shadow's size while a run lasts. */
 function sampleRetained(server: SkinkServer, into: number[]): { stop(): void } {

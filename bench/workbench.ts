@@ -85,6 +85,14 @@ export class Workbench {
     return how;
   }
 
+  /** Waits for the end of a server that ends by itself. Returns how it did, as `stop` does. */
+  async ended(tool: Tool): Promise<string> {
+    const timer = setTimeout(() => tool.child.kill("SIGKILL"), STOP_TIMEOUT_MS);
+    const how = await ended(tool);
+    clearTimeout(timer);
+    return how;
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.#tools].map((tool) => this.stop(tool)));
     this.#removeAll();

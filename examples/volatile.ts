@@ -151,10 +151,10 @@ function memoryMedium(size: number, context: DriverContext): Medium {
 
 function fileMedium(size: number, path: string): Medium {
   const fd = openSync(path, constants.O_RDWR | constants.O_CREAT);
-  const { dev, ino, size: found } = fstatSync(fd);
+  const { ino, birthtimeMs, size: found } = fstatSync(fd);
   if (found < size) ftruncateSync(fd, size);
   return {
-    identity: `volatile:${dev}:${ino}`,
+    identity: `volatile:${ino}:${Math.round(birthtimeMs)}`,
     read(offset, into) {
       for (let done = 0; done < into.byteLength; ) {
         const count = readSync(fd, into, done, into.byteLength - done, offset + done);

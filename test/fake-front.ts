@@ -3,9 +3,12 @@
  * each, and takes the steps in order:
  *
  *   store       keeps a counter (a memfd) and a listening socket with the manager, or takes up those that it inherits and counts on
- *   ready       says so             stopping   says so
+ *   ready       says so             stopping   says so             takesOver   says so
  *   exit=3      ends like that      kill       ends by SIGKILL
  *   flood=600   stores so many memfds
+ *   kept=flood-9   writes down whether that is kept
+ *   mortal      from now on is killed, by itself, when it is told to stop
+ *   leaves      says so
  *   deaf        stops its event loop for ever
  *   stay        stays until a signal comes, says that it stops, and ends with exit code 0
  *
@@ -22,6 +25,7 @@ const MEMORY = "memory";
 const LISTENER = "listener";
 
 const [log = "", ...script] = process.argv.slice(2);
+let mortal = false;
 const isFirst = !existsSync(log);
 const service = new ServiceManager(process.env, process.pid, (message) => note("warning", { message }));
 stopWithGuard(process.env);
@@ -43,6 +47,16 @@ async function take(step: string): Promise<void> {
       return note("ready");
     case "stopping":
       return service.stopping("fake");
+    case "takesOver":
+      service.takesOver();
+      return note("takesOver");
+    case "leaves":
+      return service.leaves("fake");
+    case "kept":
+      return note("kept", { name: argument, isKept: await service.keeps(argument ?? "") });
+    case "mortal":
+      mortal = true;
+      return;
     case "exit":
       return process.exit(Number(argument));
     case "kill":
@@ -87,6 +101,7 @@ function flood(index: number): void {
 function stop(signal: string): void {
   note(signal);
   service.stopping("fake");
+  if (mortal) process.kill(process.pid, "SIGKILL");
   process.exit(0);
 }
 

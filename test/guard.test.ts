@@ -80,6 +80,20 @@ test("fronts that fail again and again are tried for ever, at growing intervals 
     await guarded.end("SIGTERM");
   }));
 
+test("a front that takes over is started again before it was ever ready, unless it says that it ends", () =>
+  inScene(async (scene) => {
+    const guarded = new Guarded(scene, ["first:store", "first:takesOver", "first:kill", "store", "ready", "stay"]);
+    await guarded.noted("ready");
+    assert.deepEqual(
+      guarded.all("counted").map(({ count }) => count),
+      [1, 2],
+    );
+    assert.equal(await guarded.end("SIGTERM"), 0);
+    const refused = new Guarded(scene, ["takesOver", "stopping", "exit=1"]);
+    assert.equal(await refused.ended, 1);
+    assert.deepEqual(refused.said, []);
+  }));
+
 test("a front that has served for a while is started again at once", () =>
   inScene(async (scene) => {
     const guarded = new Guarded(scene, ["ready", "stay"], { restartDelayMs: 1, steadyMs: 0 });
@@ -133,6 +147,63 @@ test("a second signal doesn't wait for a front to be ready", () =>
     assert.equal(guarded.all("SIGINT").length, 1);
   }));
 
+test("a front that is killed while it stops is started again to stop, while something is stored, a few times", () =>
+  inScene(async (scene) => {
+    const guarded = new Guarded(scene, ["store", "first:mortal", "ready", "stay"]);
+    await guarded.noted("ready");
+    assert.equal(await guarded.end("SIGTERM"), 0);
+    assert.equal(guarded.all("start").length, 2);
+    assert.equal(guarded.all("SIGTERM").length, 2);
+    assert.match(
+      guarded.said.join("\n"),
+      /^guard: the front was ended by SIGKILL after \S+ s; .* and stops when it is ready$/,
+    );
+  }));
+
+test("a front that is killed whenever it stops is started no more in the end", () =>
+  inScene(async (scene) => {
+    const guarded = new Guarded(scene, ["store", "mortal", "ready", "stay"]);
+    await guarded.noted("ready");
+    assert.equal(await guarded.end("SIGTERM"), 137);
+    assert.equal(guarded.all("start").length, 6);
+  }));
+
+test("a front that leaves what is stored to another one, and is killed, is not started again", () =>
+  inScene(async (scene) => {
+    const guarded = new Guarded(scene, ["store", "ready", "leaves", "kill"]);
+    assert.equal(await guarded.ended, 137);
+    assert.equal(guarded.all("start").length, 1);
+  }));
+
+test("a second signal after a front was killed while it stopped is the end", () =>
+  inScene(async (scene) => {
+    const options = { restartDelayMs: 2 * EVENT_TIMEOUT_MS };
+    const guarded = new Guarded(scene, ["store", "mortal", "ready", "stay"], options);
+    await guarded.noted("ready");
+    guarded.guard.signal("SIGTERM");
+    await until("the guard to wait", EVENT_TIMEOUT_MS, () => (guarded.said.length > 0 ? true : undefined));
+    assert.equal(await guarded.end("SIGTERM"), 143);
+    assert.equal(guarded.all("start").length, 1);
+  }));
+
+test("a front that the machine can't start just now is started later", () =>
+  inScene(async (scene) => {
+    const guarded = new Guarded(scene, ["store", "ready", "stay"]);
+    const { pid } = await guarded.noted("ready");
+    // More than a program can be given, so that to start one throws.
+    process.env.SKINK_TEST_TOO_LONG = "x".repeat(1 << 18);
+    try {
+      process.kill(pid, "SIGKILL");
+      const failed = /could not be started \(spawn E2BIG\)/;
+      await until("an attempt", EVENT_TIMEOUT_MS, () => (failed.test(guarded.said.join("\n")) ? true : undefined));
+    } finally {
+      delete process.env.SKINK_TEST_TOO_LONG;
+    }
+    await guarded.noted("ready", 2);
+    assert.deepEqual(guarded.all("start")[1]?.names, ["memory", "listener"]);
+    assert.equal(await guarded.end("SIGTERM"), 0);
+  }));
+
 test("a front whose event loop stands still is killed, and started again", () =>
   inScene(async (scene) => {
     const guarded = new Guarded(scene, ["ready", "first:deaf", "stay"], { watchdogMs: 1500 });
@@ -141,11 +212,20 @@ test("a front whose event loop stands still is killed, and started again", () =>
     assert.equal(await guarded.end("SIGTERM"), 0);
   }));
 
-test("what is too much to keep is said once, and the front goes on", () =>
+test("what is too much to keep is said once, and the front goes on and knows", () =>
   inScene(async (scene) => {
-    const guarded = new Guarded(scene, [`first:flood=${MAX_STORED_DESCRIPTORS + 5}`, "ready", "stay"]);
+    const [last, first] = [`flood-${MAX_STORED_DESCRIPTORS - 1}`, `flood-${MAX_STORED_DESCRIPTORS}`];
+    const asked = [`first:kept=${last}`, `first:kept=${first}`];
+    const guarded = new Guarded(scene, [`first:flood=${MAX_STORED_DESCRIPTORS + 5}`, ...asked, "ready", "stay"]);
     process.kill((await guarded.noted("ready")).pid, "SIGKILL");
     await guarded.noted("ready", 2);
+    assert.deepEqual(
+      guarded.all("kept").map(({ name, isKept }) => [name, isKept]),
+      [
+        [last, true],
+        [first, false],
+      ],
+    );
     const { names = [] } = guarded.all("start")[1] ?? {};
     assert.deepEqual(
       names,
@@ -185,6 +265,8 @@ interface Noted {
   readonly names?: readonly string[];
   readonly strangers?: readonly string[];
   readonly count?: number;
+  readonly name?: string;
+  readonly isKept?: boolean;
 }
 
 /** A guard in this process, and its fake fronts. */

@@ -29,6 +29,12 @@ export default {
 };
 `;
 
+/** The same, whose child has nothing in its environment, and stays in the session, though in a group of its own. */
+const WIPING = SPAWNING.replace(
+  '["-c", beat], { detached: true, stdio: "ignore" }',
+  '["-c", "exec bash -c \'set -m; (" + beat + ") & read -r nothing\'"], { env: {}, stdio: ["pipe", "ignore", "ignore"] }',
+);
+
 for (const [what, before] of [
   ["a front that is killed", () => {}],
   ["a front that is killed while its driver is suspended", (driver: number) => process.kill(driver, "SIGSTOP")],
@@ -44,6 +50,16 @@ for (const [what, before] of [
       assertNothingLeft(scene);
     }));
 }
+
+test("what a driver has started without its mark, in its session, writes nothing after a front that is killed", () =>
+  inScene(async (scene) => {
+    const { front, spec, driver } = await serveSpawning(scene, WIPING);
+    await front.end("SIGKILL");
+    const next = await serve(scene, spec);
+    await assertFenced(scene, driver);
+    await next.stop();
+    assertNothingLeft(scene);
+  }));
 
 test("what a driver has started, in a session of its own, writes nothing after it was killed once the next one opens", () =>
   inScene(async (scene) => {
@@ -108,8 +124,11 @@ test("what drivers of other stores have started, and of other fronts that live, 
   }));
 
 /** Serves such a driver; its child is writing. `driver`: its process. */
-async function serveSpawning(scene: Scene): Promise<{ front: Front; spec: string; driver: number }> {
-  const spec = `${scene.write("spawning.ts", SPAWNING)}?log=${scene.path("log")}`;
+async function serveSpawning(
+  scene: Scene,
+  driverText = SPAWNING,
+): Promise<{ front: Front; spec: string; driver: number }> {
+  const spec = `${scene.write("spawning.ts", driverText)}?log=${scene.path("log")}`;
   const front = await serve(scene, spec);
   const { driver } = await front.device();
   await until("its child to write", BEATS_TIMEOUT_MS, () =>

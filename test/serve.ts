@@ -25,6 +25,17 @@ export interface ServeOptions {
 
 /** Starts `skink serve SPEC` and waits until it says that all its devices are ready. It ends with the scene. */
 export async function serve(scene: Scene, spec: string, options: ServeOptions = {}): Promise<Front> {
+  const front = startServing(scene, spec, options);
+  const devices = options.devices ?? 1;
+  await until(`${devices} devices to be ready`, READY_TIMEOUT_MS, () => {
+    if (front.hasEnded) throw new Error(`serve ${spec} ended instead of being ready: ${front.stderr}`);
+    return front.ready.length >= devices ? true : undefined;
+  });
+  return front;
+}
+
+/** The same, without waiting: it may never be ready. */
+export function startServing(scene: Scene, spec: string, options: ServeOptions = {}): Front {
   const control = scene.path("control");
   const listener = options.ownListener ? [] : ["--socket", scene.path("nbd")];
   const args = ["serve", spec, ...listener, "--control", control, ...(options.args ?? [])];
@@ -33,11 +44,6 @@ export async function serve(scene: Scene, spec: string, options: ServeOptions = 
   const child = scene.spawn("env", [...environment, process.execPath, SKINK, ...args]);
   const front = new Front(child, control);
   scene.defer(() => front.end("SIGTERM"));
-  const devices = options.devices ?? 1;
-  await until(`${devices} devices to be ready`, READY_TIMEOUT_MS, () => {
-    if (front.hasEnded) throw new Error(`serve ${spec} ended instead of being ready: ${front.stderr}`);
-    return front.ready.length >= devices ? true : undefined;
-  });
   return front;
 }
 

@@ -8,7 +8,7 @@ import { Front, serve } from "./serve.ts";
 import { until } from "./until.ts";
 
 const RACERS = 8;
-const ROUNDS = 10;
+const ROUNDS = 3;
 const HEIRS = 4;
 const RACE_TIMEOUT_MS = 60_000;
 const STORE_BYTES = 1 << 20;

@@ -1,22 +1,27 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { SkinkError } from "../block/errors.ts";
-import { addAttach, addDetach } from "./attach.ts";
-import { addBench } from "./bench.ts";
-import { addDemo } from "./demo.ts";
-import { addEvents } from "./events.ts";
-import { addKill } from "./kill.ts";
-import { addLog } from "./log.ts";
-import { addRestart } from "./restart.ts";
-import { addServe } from "./serve.ts";
-import { addStatus } from "./status.ts";
-import { addStop } from "./stop.ts";
-import { addUpgrade } from "./upgrade.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_BAD_USAGE = 2;
 /** Codes of errors that are about what was typed. */
-const USAGE_CODES = ["bad-spec", "bad-config", "bad-name", "bad-usage", "bad-tls", "bad-device"];
+const USAGE_CODES = ["bad-spec", "bad-config", "bad-name", "bad-usage", "bad-tls", "bad-device", "bad-home"];
+
+/** What adds each command, in the order of the help. */
+const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
+  serve: async () => (await import("./serve.ts")).addServe,
+  status: async () => (await import("./status.ts")).addStatus,
+  events: async () => (await import("./events.ts")).addEvents,
+  kill: async () => (await import("./kill.ts")).addKill,
+  restart: async () => (await import("./restart.ts")).addRestart,
+  upgrade: async () => (await import("./upgrade.ts")).addUpgrade,
+  stop: async () => (await import("./stop.ts")).addStop,
+  log: async () => (await import("./log.ts")).addLog,
+  attach: async () => (await import("./attach.ts")).addAttach,
+  detach: async () => (await import("./attach.ts")).addDetach,
+  demo: async () => (await import("./demo.ts")).addDemo,
+  bench: async () => (await import("./bench.ts")).addBench,
+};
 
 const program = new Command("skink")
   .description("Block devices for Linux whose drivers may crash or be replaced while the I/O goes on.")
@@ -40,27 +45,18 @@ Examples:
 A client is anything that speaks NBD: nbdinfo, nbdcopy, nbdfuse, qemu, fio, the Linux kernel by nbd-client.
 Exit codes: 0 well, 1 failed, 2 bad usage.`,
   );
-for (const add of [
-  addServe,
-  addStatus,
-  addEvents,
-  addKill,
-  addRestart,
-  addUpgrade,
-  addStop,
-  addLog,
-  addAttach,
-  addDetach,
-  addDemo,
-  addBench,
-]) {
-  add(program);
-}
+await addCommands(process.argv[2]);
 
 try {
   await program.parseAsync();
 } catch (error) {
   process.exitCode = exitCodeOf(error);
+}
+
+/** The one that is asked for, alone: clients wait while a front loads. All of them where there is none of that name. */
+async function addCommands(name = ""): Promise<void> {
+  const wanted = Object.hasOwn(COMMANDS, name) ? [COMMANDS[name]] : Object.values(COMMANDS);
+  for (const load of wanted) (await load?.())?.(program);
 }
 
 function exitCodeOf(error: unknown): number {

@@ -1,7 +1,6 @@
 import { basename, extname, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { SkinkError } from "../block/errors.ts";
-import { readConfig } from "../front/config.ts";
 import { Front, type FrontConfig } from "../front/front.ts";
 import { parseHome } from "../front/home-spec.ts";
 import { createLog, LOG_LEVELS, type LogLevel } from "../front/log.ts";
@@ -12,7 +11,7 @@ import { Takeover } from "../front/takeover.ts";
 import { isAlive } from "../nbd/server/socket-file.ts";
 import type { TlsSettings } from "../nbd/tls/server-tls.ts";
 import { exitNow } from "../os/exit.ts";
-import { stopWithGuard } from "../service/guard-death.ts";
+import { GUARD_DEATH_SIGNAL, stopWithGuard } from "../service/guard-death.ts";
 import { isStoredName } from "../service/names.ts";
 import { ServiceManager } from "../service/service-manager.ts";
 import type { StopOutcome } from "../supervisor/supervisor.ts";
@@ -91,7 +90,7 @@ export function addServe(program: Command): void {
 
 const HELP = `
 Specs:
-  memory:256M                         in memory; survives the death of its driver, not the front's
+  memory:256M                         in memory; survives its driver, and with --guard the front
   null:1G                             no storage at all
   file:disk.img?size=10G              a file, or a raw block device
   ./my-driver.ts?key=value            a driver of your own
@@ -105,13 +104,17 @@ Examples:
 
   skink serve './my-driver.ts?path=disk.img' --standby --verify digests --fallback file:disk.img
 
+  skink serve --guard --home shm file:disk.img          survives SIGKILL of the front, too: docs/homes.md
+  skink serve --guard --home disk:/var/lib/disk.log exec:'…'    and power cuts; 69M to twice writeBytes
+  skink serve --guard --take-over --home shm file:disk.img    a new version of the front, while it serves
+
   psktool -u alice -p keys.psk        encrypted, by a key that both sides know; certificates: docs/tls.md
   skink serve memory:256M --name disk --port 10809 --tls-psk keys.psk
   nbdinfo 'nbds://alice@localhost/disk?tls-psk-file=keys.psk'`;
 
 async function serve(text: string, options: ServeOptions): Promise<void> {
   const guard = stopWithGuard(process.env);
-  const config = configOf(text, options, guard);
+  const config = await configOf(text, options, guard);
   const json = options.logJson ?? !process.stderr.isTTY;
   const log = createLog({ level: options.logLevel, json });
   const service = new ServiceManager(process.env, process.pid, log.warn);
@@ -119,7 +122,8 @@ async function serve(text: string, options: ServeOptions): Promise<void> {
   const front = new Front(config, log, service);
   stopOnSignals(front);
   await front.start(takeover);
-  for (const { name, uri } of front.status().devices) console.log(`ready ${name} ${uri}`);
+  const served = front.status().devices.filter(({ state }) => state !== "failed" && state !== "starting");
+  for (const { name, uri } of served) console.log(`ready ${name} ${uri}`);
   const outcome = await front.ended;
   log.flush();
   exit(outcome);
@@ -136,7 +140,7 @@ async function takeoverFor(
   return await Takeover.begin(known ?? (await findControlPath()), service);
 }
 
-function configOf(text: string, options: ServeOptions, guard: number | undefined): FrontConfig {
+async function configOf(text: string, options: ServeOptions, guard: number | undefined): Promise<FrontConfig> {
   const { socket, port } = options;
   const fromFile = CONFIG_EXTENSIONS.includes(extname(text));
   const {
@@ -144,7 +148,7 @@ function configOf(text: string, options: ServeOptions, guard: number | undefined
     listen = {},
     tls,
     control,
-  } = fromFile ? configOfFile(text, options) : { devices: [deviceOf(text, options)] };
+  } = fromFile ? await configOfFile(text, options) : { devices: [deviceOf(text, options)] };
   const chosen = socket === undefined && port === undefined ? listen : { socket: absolute(socket), port };
   return {
     devices,
@@ -170,7 +174,7 @@ function tlsOf(
   };
 }
 
-function configOfFile(path: string, options: ServeOptions): FrontConfig {
+async function configOfFile(path: string, options: ServeOptions): Promise<FrontConfig> {
   const { name, link, readOnly, shared, standby, verify, fallback, home } = options;
   const ofDevices = {
     "--name": name,
@@ -183,7 +187,11 @@ function configOfFile(path: string, options: ServeOptions): FrontConfig {
     "--home": home,
   };
   const beside = Object.entries(ofDevices).find(([, value]) => value !== undefined);
-  if (beside === undefined) return readConfig(path);
+  if (beside === undefined) {
+    // YAML and its schema are a good part of what a front has to load; without a file it needs neither.
+    const { readConfig } = await import("../front/config.ts");
+    return readConfig(path);
+  }
   const wanted = "this to be said of each device in the file was wanted";
   throw new SkinkError("bad-usage", `Cannot serve ${path}: there is ${beside[0]} beside it, ${wanted}`);
 }
@@ -215,7 +223,7 @@ function defaultName(kind: string): string {
   return basename(plain, extname(plain));
 }
 
-/** The first signal asks for an orderly end, the second for an immediate one. */
+/** The first signal asks for an orderly end, the second for an immediate one; the death of the guard asks for an orderly one, however often. */
 function stopOnSignals(front: Front): void {
   let asked = false;
   const stop = (): void => {
@@ -228,6 +236,7 @@ function stopOnSignals(front: Front): void {
     front.stop();
   };
   for (const signal of STOP_SIGNALS) process.on(signal, stop);
+  process.on(GUARD_DEATH_SIGNAL, () => front.stop());
 }
 
 /**

@@ -6,8 +6,8 @@ const CHUNK_BYTES = 65536;
 const IDENTITY_BYTES = 64;
 
 /**
- * A disk in kept memory: it outlives its driver's process, and ends with the front. Completed writes are as durable
- * as they will ever be, so `flush` has nothing to do.
+ * A disk in kept memory: it outlives its driver's process, and the front where somebody keeps that memory for the next one. Completed
+ * writes are as durable as they will ever be, so `flush` has nothing to do.
  *
  * Kept are the "blocks", and a "map":
  *

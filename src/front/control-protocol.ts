@@ -23,10 +23,9 @@
  *
  *   ▶ {"command":"offer","socket":"@its-notify-socket"}
  *   ◀ {"ok":true,"result":{"pid":123,"descriptors":4}}
- *   ▶ {"command":"hand-over"}
+ *   ▶ {"command":"hand-over","pid":4711}
  *   ◀ {"ok":true,"result":{"clean":true}}
  */
-import { z } from "zod";
 import { SkinkError } from "../block/errors.ts";
 
 /** A request that is longer ends the connection. A spec may be a long command. */
@@ -34,30 +33,45 @@ export const MAX_REQUEST_BYTES = 64 << 10;
 /** A reply, or a line of one, that is longer is not one of a front. */
 export const MAX_REPLY_BYTES = 16 << 20;
 
-const request = z.discriminatedUnion("command", [
-  z.strictObject({ command: z.literal("status") }),
-  z.strictObject({ command: z.literal("kill"), name: z.string() }),
-  z.strictObject({ command: z.literal("restart"), name: z.string() }),
-  z.strictObject({
-    command: z.literal("upgrade"),
-    name: z.string(),
-    spec: z.string(),
-    base: z.string().startsWith("/"),
-    /** Whether the reply waits for the end of probation. */
-    wait: z.boolean(),
-  }),
-  z.strictObject({ command: z.literal("events"), follow: z.boolean() }),
-  z.strictObject({ command: z.literal("stop") }),
-  z.strictObject({ command: z.literal("offer"), socket: z.string().regex(/^[@/]./) }),
-  z.strictObject({ command: z.literal("hand-over") }),
-]);
-const reply = z.discriminatedUnion("ok", [
-  z.object({ ok: z.literal(true), more: z.literal(true).optional(), result: z.unknown() }),
-  z.object({ ok: z.literal(false), code: z.string(), message: z.string() }),
-]);
+export type ControlRequest =
+  | { readonly command: "status" | "stop" }
+  | { readonly command: "kill" | "restart"; readonly name: string }
+  | {
+      readonly command: "upgrade";
+      readonly name: string;
+      readonly spec: string;
+      readonly base: string;
+      /** Whether the reply waits for the end of probation. */
+      readonly wait: boolean;
+    }
+  | { readonly command: "events"; readonly follow: boolean }
+  | { readonly command: "offer"; readonly socket: string }
+  /** `pid`: of the front that made the offer. */
+  | { readonly command: "hand-over"; readonly pid: number };
 
-export type ControlRequest = z.infer<typeof request>;
-export type ControlReply = z.infer<typeof reply>;
+export type ControlReply =
+  | { readonly ok: true; readonly more?: true; readonly result?: unknown }
+  | { readonly ok: false; readonly code: string; readonly message: string };
+
+type Check = (value: unknown) => boolean;
+
+const text: Check = (value) => typeof value === "string";
+const integer: Check = Number.isSafeInteger;
+const flag: Check = (value) => typeof value === "boolean";
+const path: Check = (value) => typeof value === "string" && value.startsWith("/");
+const socket: Check = (value) => typeof value === "string" && /^[@/]./.test(value);
+
+/** What each command has beside its name. Checked by hand: a front that has to be there again loads no library for so little. */
+const FIELDS: { readonly [Command in ControlRequest["command"]]: Readonly<Record<string, Check>> } = {
+  status: {},
+  kill: { name: text },
+  restart: { name: text },
+  upgrade: { name: text, spec: text, base: path, wait: flag },
+  events: { follow: flag },
+  stop: {},
+  offer: { socket },
+  "hand-over": { pid: integer },
+};
 
 /** What became of an upgrade. */
 export interface UpgradeResult {
@@ -83,23 +97,40 @@ export interface Offer {
 
 /** Throws a SkinkError `bad-request` for what is none. */
 export function parseRequest(line: string): ControlRequest {
-  const parsed = request.safeParse(json(line));
-  if (parsed.success) return parsed.data;
+  const request = objectOf(line);
+  if (isRequest(request)) return request;
   const wanted = "status, kill NAME, restart NAME, upgrade NAME, events or stop was wanted";
   throw new SkinkError("bad-request", `Cannot read a control request: ${JSON.stringify(line.slice(0, 80))}, ${wanted}`);
 }
 
 /** Throws a SkinkError `bad-reply` for what is none. */
 export function parseReply(line: string): ControlReply {
-  const parsed = reply.safeParse(json(line));
-  if (parsed.success) return parsed.data;
+  const reply = objectOf(line);
+  if (isReply(reply)) return reply;
   throw new SkinkError("bad-reply", "Cannot read the reply on the control socket: it is not that of a Skink front");
 }
 
-function json(line: string): unknown {
+/** Each field is what it has to be, and there are no others. */
+function isRequest(object: Readonly<Record<string, unknown>>): object is ControlRequest {
+  const { command, ...others } = object;
+  if (typeof command !== "string" || !Object.hasOwn(FIELDS, command)) return false;
+  const checks = Object.entries(FIELDS[command as ControlRequest["command"]]);
+  return Object.keys(others).length === checks.length && checks.every(([name, check]) => check(others[name]));
+}
+
+/** Fields that a later front adds mean nothing. */
+function isReply(object: Readonly<Record<string, unknown>>): object is ControlReply {
+  const { ok, more, code, message } = object;
+  if (ok === true) return more === undefined || more === true;
+  return ok === false && text(code) && text(message);
+}
+
+/** Without any fields if the line is no object. */
+function objectOf(line: string): Readonly<Record<string, unknown>> {
   try {
-    return JSON.parse(line);
+    const value: unknown = JSON.parse(line);
+    return typeof value === "object" && value !== null ? { ...value } : {};
   } catch {
-    return undefined;
+    return {};
   }
 }

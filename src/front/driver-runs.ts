@@ -6,7 +6,7 @@ import type { Arenas, SharedArenas } from "../link/shared-arenas.ts";
 import type { DriverRef, IncarnationEvents, Incarnations, Usage, Vitals } from "../shadow/ports.ts";
 import type { DeviceConfig } from "./served-device.ts";
 import type { DeviceSpec } from "./spec.ts";
-import type { StoreClaim } from "./store-claim.ts";
+import { StoreClaim } from "./store-claim.ts";
 
 /** Incarnations of one kind of link. */
 type Runs = ProcessIncarnations | InlineIncarnations | NbdIncarnations;
@@ -18,26 +18,27 @@ type Runs = ProcessIncarnations | InlineIncarnations | NbdIncarnations;
 export class DriverRuns implements Incarnations {
   readonly #modules: ProcessIncarnations | InlineIncarnations;
   readonly #servers: NbdIncarnations;
-  readonly #claim: StoreClaim;
+  readonly #claim: () => StoreClaim | undefined;
   /** Which of them an incarnation is of. */
   readonly #living = new Map<number, Runs>();
 
   /**
-   * Nothing runs yet. `memory`: shared, unless the driver is in this process. `shelf`: for what drivers keep. `claim`: is told of each
-   * incarnation. `output`: takes a line that a driver printed.
+   * Nothing runs yet. `memory`: shared, unless the driver is in this process. `shelf`: for what drivers keep. `claim`: there by
+   * the first start, and told of each. `output`: takes a line that a driver printed.
    */
   constructor(
-    { link, readOnly = false, standby = false }: DeviceConfig,
+    config: DeviceConfig,
     memory: Arenas | SharedArenas,
     shelf: Shelf,
-    claim: StoreClaim,
+    claim: () => StoreClaim | undefined,
     events: IncarnationEvents,
     output: (line: string) => void,
   ) {
+    const { link, readOnly = false, standby = false } = config;
     this.#claim = claim;
     const common = {
       output,
-      mark: () => claim.newMark(),
+      mark: () => claim()?.newMark() ?? StoreClaim.earlyMark(config),
       events: {
         ...events,
         exited: (epoch, kind, how) => {
@@ -58,7 +59,19 @@ export class DriverRuns implements Incarnations {
     const runs = this.#runsOf(driver);
     this.#living.set(epoch, runs);
     runs.start(epoch, driver);
-    this.#claim.started(epoch, runs.pid(epoch));
+    this.#claim()?.started(epoch, runs.pid(epoch));
+  }
+
+  /**
+   * Has a process load a driver that is to be started soon, and opens nothing. Resolves with why it could not, if so; at once where
+   * there is nothing that could be done before the start.
+   */
+  load(driver: DriverRef): Promise<string | undefined> {
+    const { promise, resolve } = Promise.withResolvers<string | undefined>();
+    const isHost = this.#modules instanceof ProcessIncarnations && this.#runsOf(driver) === this.#modules;
+    if (isHost) this.#modules.prepare(driver, resolve);
+    else resolve(undefined);
+    return promise;
   }
 
   close(epoch: number): void {

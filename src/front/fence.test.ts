@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { type TestContext, test } from "node:test";
 import { familyMark, MARK, newMark } from "../link/process-family.ts";
 import { killGroup } from "../link/process-group.ts";
-import { type ProcessId, processId } from "../os/process-id.ts";
+import { isRunning, type ProcessId, processId } from "../os/process-id.ts";
 import { type FenceOrder, fence } from "./fence.ts";
 
 const LIMIT = { timeout: 30_000 };
@@ -73,6 +73,34 @@ test("a driver that has ended, or whose number is another process's by now, is n
   ];
   await fence(order({ drivers, timeoutMs: 0 }));
 });
+
+test(
+  "what is left in a dead driver's session without a mark is killed, unless the number is another one's",
+  LIMIT,
+  async (t) => {
+    const session = async (): Promise<{
+      driver: ProcessId;
+      child: number;
+      leader: Awaited<ReturnType<typeof started>>;
+    }> => {
+      const leader = await started(
+        t,
+        newMark([OTHER]),
+        MARK,
+        "exec bash -c 'set -m; env -i sleep 60 & echo $!; read -r nothing'",
+      );
+      const child = Number(leader.said);
+      t.after(() => killGroup(child));
+      return { driver: idOf(leader), child, leader };
+    };
+    const [gone, reused] = [await session(), await session()];
+    gone.leader.kill("SIGKILL");
+    await once(gone.leader, "exit");
+    await fence(order({ drivers: [gone.driver, { ...reused.driver, started: 1 }] }));
+    assert.equal(isRunning(processId(gone.child) ?? { pid: NO_PID, started: 1 }), false);
+    assert.equal(isRunning(processId(reused.child) ?? { pid: NO_PID, started: 1 }), true);
+  },
+);
 
 test("a process that its parent has not reaped is not waited for", LIMIT, async (t) => {
   // The shell waits for its input, and not for its child.

@@ -12,7 +12,7 @@ export interface FenceOrder {
   readonly device: string;
   /** Names of its stores. */
   readonly stores: readonly string[];
-  /** The last drivers that are known of fronts which are dead. */
+  /** The last drivers that are known of fronts which are dead, also those that have ended. */
   readonly drivers: readonly ProcessId[];
   readonly timeoutMs: number;
   readonly say: (line: string) => void;
@@ -21,7 +21,7 @@ export interface FenceOrder {
 
 /**
  * Ends what fronts that are dead have left on these stores, and resolves when none of it runs any more (P4): drivers that are slow to
- * die, and what they have started. It is found by its marks. A driver that ends has no environment any more while its
+ * die, and what they have started. It is found by its marks, and by the sessions and groups that those drivers led. A driver that ends has no environment any more while its
  * descriptors are still open, so that its number is waited for as well. Rejects with `not-fenced`, or when it is aborted.
  */
 export async function fence({ device, stores, drivers, timeoutMs, say, signal }: FenceOrder): Promise<void> {
@@ -29,7 +29,7 @@ export async function fence({ device, stores, drivers, timeoutMs, say, signal }:
   const alive = new Map(drivers.map((driver) => [driver.pid, driver]));
   let hasSpoken = false;
   for (;;) {
-    for (const orphan of await killOrphans(stores)) alive.set(orphan.pid, orphan);
+    for (const orphan of await killOrphans(stores, drivers)) alive.set(orphan.pid, orphan);
     for (const [pid, id] of alive) if (isGone(id)) alive.delete(pid);
     const [first] = alive.values();
     if (first === undefined) return;

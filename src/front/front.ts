@@ -15,6 +15,7 @@ import { EventLog, type StreamedEvent } from "./events.ts";
 import { refuseUnclaimed } from "./homes.ts";
 import { type ListenConfig, Listeners } from "./listeners.ts";
 import { silentLog } from "./log.ts";
+import { awaitPredecessor } from "./predecessor.ts";
 import { type Clients, type DeviceConfig, ServedDevice } from "./served-device.ts";
 import { type DeviceSpec, parseSpec } from "./spec.ts";
 import type { DeviceStatus, FrontStatus } from "./status.ts";
@@ -59,6 +60,8 @@ export class Front {
   #address: Address | undefined;
   #control: ControlServer | undefined;
   #stopping: Promise<StopOutcome> | undefined;
+  /** Settles when the front that served before has handed over, or hasn't. */
+  #takingOver: Promise<void> | undefined;
   readonly #ended = Promise.withResolvers<StopOutcome>();
 
   /**
@@ -108,13 +111,24 @@ export class Front {
    */
   async start(takeover?: Takeover): Promise<void> {
     try {
+      // What has come from the other front is still the other one's.
+      if (takeover !== undefined) this.#listeners.leave();
+      await awaitPredecessor(this.#service);
+      this.#checkNotStopped();
       for (const device of this.#devices) device.prepare();
       refuseUnclaimed(this.#service);
-      await takeover?.finish();
+      if (takeover !== undefined) {
+        await Promise.all(this.#devices.map((device) => device.loadDriver()));
+        this.#checkNotStopped();
+        this.#takingOver = this.#takeOver(takeover);
+        await this.#takingOver;
+      }
       await this.#start(this.#config);
     } catch (error) {
-      if (this.#stopping === undefined) this.#listeners.leave();
-      this.#stopping ??= this.#stop();
+      // The next one, which may do better, finds what earlier fronts have left where they have; clients wait there.
+      const leaves = this.#stopping === undefined && this.#service.isManaged;
+      if (leaves) this.#listeners.leave();
+      this.#stopping ??= this.#stop(leaves);
       await this.#stopping;
       throw error;
     }
@@ -177,12 +191,19 @@ export class Front {
 
   /**
    * Ends for the sake of a front that takes over: drains, flushes, closes. Clients are left without a word when the process exits,
-   * which it has to do next; they find the other one by the same sockets. Never rejects. `clean`: nothing is lost by that.
+   * which it has to do next; they find the other one by the same sockets. `clean`: nothing is lost by that. `pid`: of the front whose
+   * offer was accepted. Rejects with `wrong-state`, and then nothing has changed.
    */
-  handOver(): Promise<StopOutcome> {
-    if (this.#stopping === undefined) this.#service.stopping("another front takes over");
-    this.#stopping ??= this.#handOver();
-    return this.#stopping;
+  async handOver(pid = process.pid): Promise<StopOutcome> {
+    // Who has another one's descriptors may have come after a third one.
+    if (pid !== process.pid) {
+      const what = `the offer was made by process ${pid}, and this is ${process.pid}`;
+      throw new SkinkError("wrong-state", `Cannot hand over: ${what}, an offer of this front was wanted`);
+    }
+    this.#checkServes();
+    this.#checkFlushable();
+    this.#stopping = this.#handOver();
+    return await this.#stopping;
   }
 
   /** Kills the drivers and removes the socket files, at once; what is not durable is lost. The process has to exit next. */
@@ -194,13 +215,40 @@ export class Front {
 
   async #start({ listen = {}, control }: FrontConfig): Promise<void> {
     this.#control = await this.#listeners.serveControl(control, (request, signal) => this.#command(request, signal));
-    await Promise.all(this.#devices.map((device) => device.start()));
+    await Promise.all(this.#devices.map((device) => this.#startDevice(device)));
+    const [first] = this.#devices;
+    if (first !== undefined && this.#devices.every(({ damage }) => damage !== undefined)) throw first.damage;
     this.#ready = true;
     this.#address = await this.#listeners.serveClients(this.#server, listen);
     this.#service.ready(`serving ${this.#devices.map(({ name }) => name).join(", ")}`);
   }
 
-  async #stop(): Promise<StopOutcome> {
+  /** One whose shadow is damaged is failed, and keeps no other from its clients. */
+  async #startDevice(device: ServedDevice): Promise<void> {
+    try {
+      await device.start();
+    } catch (error) {
+      if (device.damage === undefined) throw error;
+      this.#log.error(device.damage.message);
+    }
+  }
+
+  async #takeOver(takeover: Takeover): Promise<void> {
+    const outcome = await takeover.finish();
+    this.#listeners.own();
+    this.#checkNotStopped();
+    if (outcome.clean) return;
+    throw new SkinkError("takeover-failed", `Cannot take over: the other front ended with ${outcome.reason}`);
+  }
+
+  #checkNotStopped(): void {
+    if (this.#stopping !== undefined) throw new SkinkError("stopped", "Cannot start: it was stopped meanwhile");
+  }
+
+  /** `leaves`: what is stored is for the next front. */
+  async #stop(leaves = false): Promise<StopOutcome> {
+    // Half a takeover would leave nobody.
+    await this.#takingOver?.catch(() => {});
     // Nobody new comes while clients still get what is old; then the connections have nothing left to wait for.
     this.#listeners.retire("nbd");
     this.#server.shutdown();
@@ -210,7 +258,7 @@ export class Front {
     const reasons = stops.flatMap(({ reason }, index) =>
       reason === undefined ? [] : [`${this.#devices[index]?.name}: ${reason}`],
     );
-    await Promise.all(this.#devices.map((device, index) => device.close(stops[index] as StopOutcome)));
+    await Promise.all(this.#devices.map((device, index) => device.close(stops[index] as StopOutcome, leaves)));
     const outcome = { clean, reason: clean ? undefined : reasons.join("; ") };
     if (!clean) this.#log.error(`stopped, but not cleanly: ${outcome.reason}`);
     // Whoever asked over the control socket gets the outcome before the socket closes.
@@ -220,24 +268,51 @@ export class Front {
   }
 
   #offer(socket: string): Offer {
-    if (!this.#ready || this.#stopping !== undefined) {
-      throw new SkinkError("wrong-state", "Cannot hand over: this front starts or stops, one that serves was wanted");
+    this.#checkServes();
+    try {
+      return { pid: process.pid, descriptors: this.#service.offerTo(socket) };
+    } catch (error) {
+      const what = `its descriptors can't be sent to ${socket} (${(error as Error).message})`;
+      throw new SkinkError("not-offered", `Cannot hand over: ${what}, a socket that takes them was wanted`);
     }
-    return { pid: process.pid, descriptors: this.#service.offerTo(socket) };
+  }
+
+  #checkServes(): void {
+    if (this.#ready && this.#stopping === undefined) return;
+    throw new SkinkError("wrong-state", "Cannot hand over: this front starts or stops, one that serves was wanted");
+  }
+
+  /** What has its home in this process alone has to go to the store, which takes a driver that is well. */
+  #checkFlushable(): void {
+    for (const { name, state, outlivesFront, upgrading } of this.#devices) {
+      if (upgrading) {
+        const what = `an upgrade of ${name} goes on, of which the next front would know nothing`;
+        throw new SkinkError("wrong-state", `Cannot hand over: ${what}, its end was wanted`);
+      }
+      if (outlivesFront || state === "live") continue;
+      const what = `${name} is ${state}, and what it has acknowledged is in this front's memory alone`;
+      throw new SkinkError("wrong-state", `Cannot hand over: ${what}, a live driver that can flush it was wanted`);
+    }
   }
 
   async #handOver(): Promise<StopOutcome> {
     const stops = await Promise.all(this.#devices.map((device) => device.stop({ handsOver: true })));
-    await Promise.all(this.#devices.map((device, index) => device.close(stops[index] as StopOutcome)));
-    const lost = stops.flatMap(({ clean, reason }, index) => {
-      const device = this.#devices[index] as ServedDevice;
-      return clean || device.outlivesFront ? [] : [`${device.name}: ${reason}`];
-    });
-    const outcome = { clean: lost.length === 0, reason: lost.length === 0 ? undefined : lost.join("; ") };
+    // Connections still receive into memory that is there until the process exits.
+    await Promise.all(this.#devices.map((device, index) => device.close(stops[index] as StopOutcome, true)));
+    const unclean = this.#devices.filter((_, index) => stops[index]?.clean === false);
+    const reasons = unclean.map((device) => `${device.name}: ${stops[this.#devices.indexOf(device)]?.reason}`);
+    const outcome = {
+      clean: unclean.every((device) => device.outlivesFront),
+      reason: reasons.length === 0 ? undefined : reasons.join("; "),
+    };
     await this.#server.sent(LAST_REPLIES_MS);
+    this.#listeners.giveAway();
+    // Not before: who restarts a front that dies in between has to do so.
+    this.#service.leaves("another front takes over");
     this.#events.end();
     setImmediate(async () => {
       await this.#control?.leave();
+      await this.#service.settled();
       this.#ended.resolve(outcome);
     });
     return outcome;
@@ -246,6 +321,7 @@ export class Front {
   async #end(outcome: StopOutcome): Promise<void> {
     this.#listeners.retire("control");
     await this.#control?.close();
+    await this.#service.settled();
     this.#service.close();
     this.#ended.resolve(outcome);
   }
@@ -267,7 +343,7 @@ export class Front {
       case "offer":
         return this.#offer(request.socket);
       case "hand-over":
-        return this.handOver();
+        return this.handOver(request.pid);
     }
   }
 
@@ -293,6 +369,6 @@ export class Front {
   }
 
   #offered(): readonly ServedDevice[] {
-    return this.#ready ? this.#devices : [];
+    return this.#ready ? this.#devices.filter(({ damage }) => damage === undefined) : [];
   }
 }

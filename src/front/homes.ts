@@ -1,6 +1,7 @@
+import { closeSync } from "node:fs";
 import { SkinkError } from "../block/errors.ts";
 import { type OpenedLog, openLog } from "../home/disk.ts";
-import { createSharedHome, type SharedHome, takeUpSharedHome } from "../home/shared-ledger.ts";
+import { checkSharedHome, createSharedHome, type SharedHome, takeUpSharedHome } from "../home/shared-ledger.ts";
 import {
   type ArenaLimits,
   type Arenas,
@@ -38,8 +39,11 @@ export interface OpenHome {
 /** A device's memory; its home is opened in it. */
 export interface DeviceMemory {
   readonly memory: Arenas | SharedArenas;
-  /** Only once nothing of an earlier front's drivers runs any more. Called once. */
-  open(): Promise<OpenHome>;
+  /**
+   * Only once nothing of an earlier front's drivers runs any more. Called once. `record`: where it is written that a front has died with
+   * this home, which then has to be there.
+   */
+  open(record?: string): Promise<OpenHome>;
   /** Gives all of it back. Nothing may touch a payload afterwards. `clean`: the store has everything, so that nothing need remain. */
   close(clean: boolean): Promise<void>;
 }
@@ -108,21 +112,27 @@ class ShmMemory implements DeviceMemory {
     this.#ledgerFd = service.take(storedName(LEDGER, name));
     if (this.#ledgerFd !== undefined && writesFd === undefined) throw incomplete(name);
     // Without a ledger it has never come to acknowledge anything.
-    if (this.#ledgerFd === undefined && writesFd !== undefined) service.forget(storedName(WRITES, name));
+    if (this.#ledgerFd === undefined && writesFd !== undefined) {
+      service.forget(storedName(WRITES, name));
+      closeSync(writesFd);
+    }
     this.memory = createKeptArenas(sizes, this.#ledgerFd === undefined ? undefined : writesFd);
+    if (this.#ledgerFd !== undefined) checkSharedHome(this.#ledgerFd, this.memory.writes, this.#pieces);
   }
 
   async open(): Promise<OpenHome> {
-    const { limits } = this.#order;
-    const { pieces } = { ...DEFAULT_LIMITS, ...limits };
+    const pieces = this.#pieces;
     if (this.#ledgerFd !== undefined) {
+      await this.#checkKept();
       const found = takeUpSharedHome(this.#ledgerFd, this.memory.writes, pieces);
       this.#home = found;
       return { ...found, lastEpoch: found.remains.store?.epoch ?? 0 };
     }
     this.#home = createSharedHome(this.memory.writes, pieces);
-    this.#store(WRITES, this.memory.keptFd);
-    this.#store(LEDGER, this.#home.ledgerFd);
+    const { name, service } = this.#order;
+    service.store(storedName(WRITES, name), this.memory.keptFd);
+    service.store(storedName(LEDGER, name), this.#home.ledgerFd);
+    await this.#checkKept();
     return { ...this.#home, lastEpoch: 0 };
   }
 
@@ -134,9 +144,15 @@ class ShmMemory implements DeviceMemory {
     if (link !== "inline") this.memory.close();
   }
 
-  #store(kind: string, fd: number): void {
+  get #pieces(): number {
+    return { ...DEFAULT_LIMITS, ...this.#order.limits }.pieces;
+  }
+
+  /** Before anything is acknowledged that rests on it. */
+  async #checkKept(): Promise<void> {
     const { name, service } = this.#order;
-    if (!service.store(storedName(kind, name), fd)) throw noKeeper(name, "it could not be stored for the next front");
+    const kept = await Promise.all([WRITES, LEDGER].map((kind) => service.keeps(storedName(kind, name))));
+    if (!kept.every(Boolean)) throw noKeeper(name, "it could not be stored for the next front");
   }
 }
 
@@ -153,11 +169,12 @@ class DiskMemory implements DeviceMemory {
     this.memory = order.link === "inline" ? createHeapArenas(sizes) : createSharedArenas(sizes);
   }
 
-  async open(): Promise<OpenHome> {
+  async open(record?: string): Promise<OpenHome> {
     const { path, bytes } = this.#spec;
     const { log } = this.#order;
     const limits = { ...DEFAULT_LIMITS, ...this.#order.limits };
-    this.#log = await openLog({ path, size: bytes, memory: this.memory.writes, limits, clock: realClock, log });
+    const { writes } = this.memory;
+    this.#log = await openLog({ path, size: bytes, memory: writes, limits, clock: realClock, log, record });
     const { home, remains } = this.#log;
     // A log that has nothing left may go with another store.
     const store = remains.pieces.length === 0 ? undefined : remains.store;

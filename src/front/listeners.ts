@@ -104,10 +104,21 @@ export class Listeners {
     if (!this.#left) this.#drop(kind);
   }
 
-  /** The front could not start. What earlier ones have left is for the next one, which may do better; clients wait there. */
+  /** What another front has made, and may still serve or be asked for again, is none of this one's: `retire` lets it be. */
   leave(): void {
     this.#left = true;
     this.#ours = this.#ours.filter(({ taken }) => !taken);
+  }
+
+  /** After `leave`: the other one has gone, so that nobody else would clean up. */
+  own(): void {
+    this.#left = false;
+  }
+
+  /** Another front goes on with all of it. */
+  giveAway(): void {
+    this.#left = true;
+    this.#ours = [];
   }
 
   async #serveActivated(server: NbdServer): Promise<Address> {

@@ -16,6 +16,11 @@ const MAX_WAITING_BYTES = 1 << 20;
 /** The log of a front: its own lines, and what drivers print. On stderr. `flush` writes out what waits, for the end. */
 export function createLog(options: LogOptions): Log & { flush(): void } {
   const stderr = pino.destination({ fd: 2, sync: false, maxLength: MAX_WAITING_BYTES });
+  // A full disk costs lines, not the front.
+  let broken = false;
+  stderr.on("error", () => {
+    broken = true;
+  });
   const settings = { level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
   const destination = options.json ? stderr : { write: (line: string) => stderr.write(forPeople(line)) };
   const logger = pino({ ...settings, formatters: { level: (label) => ({ level: label }) } }, destination);
@@ -23,7 +28,10 @@ export function createLog(options: LogOptions): Log & { flush(): void } {
     info: (message) => logger.info(message),
     warn: (message) => logger.warn(message),
     error: (message) => logger.error(message),
-    flush: () => stderr.flushSync(),
+    flush: () => {
+      // It tries for ever otherwise.
+      if (!broken) stderr.flushSync();
+    },
   };
 }
 

@@ -1,6 +1,5 @@
-import { chmodSync, lstatSync, mkdirSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { SkinkError } from "../block/errors.ts";
 import { isAlive } from "../nbd/server/socket-file.ts";
 
@@ -66,10 +65,18 @@ function make(folder: string, mend: string): void {
   }
 }
 
-function runtimeFolder(): string {
-  const { XDG_RUNTIME_DIR } = process.env;
-  if (XDG_RUNTIME_DIR !== undefined && XDG_RUNTIME_DIR !== "") return join(XDG_RUNTIME_DIR, "skink");
-  return process.getuid?.() === 0 ? "/run/skink" : join(tmpdir(), `skink-${process.getuid?.()}`);
+/**
+ * The same for all fronts of a user, whether a login session or cron has started them: what a session says of itself in
+ * XDG_RUNTIME_DIR counts for nothing, only what somebody has chosen.
+ */
+export function runtimeFolder(
+  given: string = process.env.XDG_RUNTIME_DIR ?? "",
+  user: number | undefined = process.getuid?.(),
+): string {
+  const ofSession = `/run/user/${user}`;
+  if (given !== "" && resolve(given) !== ofSession) return join(given, "skink");
+  if (user === 0) return "/run/skink";
+  return existsSync(ofSession) ? `${ofSession}/skink` : `/tmp/skink-${user}`;
 }
 
 function namesIn(folder: string): string[] {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { SkinkError } from "../block/errors.ts";
 import { newFaultCounts } from "../block/fault.ts";
 import type { ArenaLimits } from "../link/shared-arenas.ts";
@@ -24,8 +25,14 @@ import type { DeviceSpec } from "./spec.ts";
 import type { DeviceStatus } from "./status.ts";
 import { StoreClaim } from "./store-claim.ts";
 
+/** The shadow is not whole; to go on would be to forget what was acknowledged. */
+const DAMAGES = ["log-damaged", "ledger-damaged"];
+
 /** What drivers keep is stored as, for the next front: see {@link DriverContext.keep}. */
 const KEPT = "kept";
+
+/** How long a driver may take to be loaded ahead of its start. */
+const LOAD_TIMEOUT_MS = 10_000;
 
 /** Where a driver runs: in a process of its own, or in the front's, where nothing protects the front from it. */
 export type LinkKind = "process" | "inline";
@@ -94,8 +101,10 @@ export class ServedDevice {
   /** Aborted by a stop: what has not begun need not. */
   readonly #ending = new AbortController();
   #memory: DeviceMemory | undefined;
+  #runs: DriverRuns | undefined;
   #opening: Promise<Parts> | undefined;
   #parts: Parts | undefined;
+  #damage: SkinkError | undefined;
   /** Who waits for the end of a planned restart. */
   #restarting: PromiseWithResolvers<void> | undefined;
   /** The newest incarnation before that. */
@@ -134,13 +143,43 @@ export class ServedDevice {
   }
 
   /**
+   * After `prepare`: has a process load the driver, which is opened by `start`. Resolves when it has, or has not in time. Rejects with
+   * `start-failed`.
+   */
+  async loadDriver(): Promise<void> {
+    const late = delay<undefined>(LOAD_TIMEOUT_MS, undefined, { ref: false });
+    const { memory } = this.#memory as DeviceMemory;
+    this.#runs ??= this.#makeRuns(memory);
+    const failure = await Promise.race([this.#runs.load(this.#config.spec), late]);
+    if (failure !== undefined) throw new SkinkError("start-failed", this.#startMessage(failure));
+  }
+
+  /**
    * Resolves when the first incarnation is live. Rejects with `start-failed`, `store-served`, `not-fenced`, `bad-folder` or `stopped`,
    * and nothing is left running.
    */
   async start(): Promise<void> {
-    this.#opening = this.#open();
-    await this.#opening;
-    await this.#started.promise;
+    try {
+      this.#opening = this.#open();
+      await this.#opening;
+      await this.#started.promise;
+    } catch (error) {
+      if (isDamage(error)) this.#damage = error;
+      throw error;
+    }
+  }
+
+  get state(): DeviceStatus["state"] {
+    return this.#parts?.supervisor.state ?? (this.#damage === undefined ? "starting" : "failed");
+  }
+
+  get upgrading(): boolean {
+    return this.#parts?.supervisor.upgrading ?? false;
+  }
+
+  /** Why nothing can be served of it: its shadow is not whole. */
+  get damage(): SkinkError | undefined {
+    return this.#damage;
   }
 
   /** Whether what it has acknowledged is found by another front, whatever becomes of this one. */
@@ -154,7 +193,10 @@ export class ServedDevice {
     this.#ending.abort();
     // Who starts it is told why it could not be opened.
     const parts = await this.#opening?.catch(() => undefined);
-    if (parts === undefined) return { clean: true, reason: undefined };
+    if (parts === undefined) {
+      await this.#runs?.end(true);
+      return { clean: true, reason: undefined };
+    }
     parts.supervisor.stop({ handsOver });
     const outcome = await this.#stopped.promise;
     await Promise.all([this.#health?.stop(), this.#hook?.stop(), parts.runs.end(outcome.clean)]);
@@ -169,10 +211,13 @@ export class ServedDevice {
     this.#health?.stop();
   }
 
-  /** After a stop: gives back the memory, to which no client and no living incarnation may refer any more, and the home. */
-  async close({ clean }: StopOutcome): Promise<void> {
-    await this.#memory?.close(clean && this.#parts !== undefined);
-    if (this.#parts !== undefined) this.#context.service.forget(storedName(KEPT, this.name));
+  /**
+   * After a stop: gives back the memory, to which no client and no living incarnation may refer any more, and the home. `leaves`: what
+   * is stored stays, for another front, and the memory is there until the process exits.
+   */
+  async close({ clean }: StopOutcome, leaves: boolean): Promise<void> {
+    await this.#memory?.close(clean && !leaves && this.#parts !== undefined);
+    if (this.#parts !== undefined && !leaves) this.#context.service.forget(storedName(KEPT, this.name));
     this.#parts?.claim.release(clean);
   }
 
@@ -224,8 +269,11 @@ export class ServedDevice {
 
   status(uri: string): DeviceStatus {
     const home = describeHome(this.#config.home);
-    if (this.#parts === undefined)
-      return { ...UNOPENED, name: this.name, uri, home, driver: { kind: this.#config.spec.kind, pid: null } };
+    if (this.#parts === undefined) {
+      const reason = this.#damage === undefined ? {} : { reason: this.#damage.message };
+      const driver = { kind: this.#config.spec.kind, pid: null };
+      return { ...UNOPENED, name: this.name, uri, home, state: this.state, ...reason, driver };
+    }
     const { device, supervisor, runs } = this.#parts;
     const { state, reason, epoch, restarts, recoveries, faults, driver } = supervisor;
     return {
@@ -250,14 +298,18 @@ export class ServedDevice {
     // Nothing of an earlier front may still write when this one looks at what that one has left.
     const claim = await this.#claimStores();
     try {
-      const home = await memory.open();
+      const home = await memory.open(claim.leftBehind);
+      if (home.remains?.store !== undefined) claim.shadowKept();
+      this.#tellTakeUp(home);
       if (this.#ending.signal.aborted) throw this.#stoppedMeanwhile();
       const parts = this.#assemble(memory, home, claim);
       this.#parts = parts;
       parts.supervisor.start();
       return parts;
     } catch (error) {
-      claim.release(true);
+      // What is damaged stays this store's: its lock says so to who comes next.
+      if (isDamage(error)) claim.release(false);
+      else claim.abandon();
       throw error;
     }
   }
@@ -275,13 +327,10 @@ export class ServedDevice {
   }
 
   #assemble({ memory }: DeviceMemory, { home, remains, lastEpoch }: OpenHome, claim: StoreClaim): Parts {
-    const { log, service, clients } = this.#context;
+    const { log, clients } = this.#context;
     const { name, spec, fallback, policy, limits, retains = true, verify } = this.#config;
-    const events = this.#eventsFor(claim, () => supervisor);
-    const output = (line: string): void => log.info(`${name}: driver: ${line}`);
-    const kept = storedName(KEPT, name);
-    const shelf = { take: () => service.takeAll(kept), put: (fd: number) => void service.store(kept, fd) };
-    const runs = new DriverRuns(this.#config, memory, shelf, claim, events, output);
+    this.#runs ??= this.#makeRuns(memory);
+    const runs = this.#runs;
     let live = false;
     // Why it could not start is said once, by whoever started it.
     const coreLog: Log = { ...log, warn: (message) => live && log.warn(message) };
@@ -299,10 +348,12 @@ export class ServedDevice {
     const observer = {
       live: () => {
         live = true;
+        claim.shadowKept();
         this.#started.resolve();
         this.#restarting?.resolve();
       },
       failed: (reason: string) => {
+        this.#started.reject(new SkinkError("start-failed", this.#startMessage(reason)));
         this.#restarting?.reject(new SkinkError("restart-failed", `Cannot restart ${name}: ${reason}`));
       },
       startFailed: (reason: string) => this.#started.reject(new SkinkError("start-failed", this.#startMessage(reason))),
@@ -326,6 +377,24 @@ export class ServedDevice {
     return { device, supervisor, runs, claim };
   }
 
+  /** Nothing that they tell comes before the parts are there. */
+  #tellTakeUp({ remains, lastEpoch }: OpenHome): void {
+    const count = remains?.pieces.length ?? 0;
+    if (count === 0) return;
+    const what = `${count} acknowledged pieces that an earlier front has left, up to epoch ${lastEpoch}`;
+    this.#context.log.info(`${this.name}: takes up ${what}`);
+  }
+
+  #makeRuns(memory: DeviceMemory["memory"]): DriverRuns {
+    const { name } = this.#config;
+    const { log, service } = this.#context;
+    const output = (line: string): void => log.info(`${name}: driver: ${line}`);
+    const kept = storedName(KEPT, name);
+    const shelf = { take: () => service.takeAll(kept), put: (fd: number) => void service.store(kept, fd) };
+    const events = this.#eventsFor(() => this.#need("run"));
+    return new DriverRuns(this.#config, memory, shelf, () => this.#parts?.claim, events, output);
+  }
+
   /** The health check is of the incarnation that is live, while it is. */
   #check({ type, epoch }: DeviceEvent, runs: DriverRuns): void {
     const { uri } = this.#context;
@@ -334,11 +403,12 @@ export class ServedDevice {
   }
 
   /** The supervisor needs the incarnations, and they need it. */
-  #eventsFor(claim: StoreClaim, supervisor: () => Supervisor): IncarnationEvents {
+  #eventsFor(parts: () => Parts): IncarnationEvents {
     const readOnly = this.#config.readOnly ?? false;
+    const supervisor = (): Supervisor => parts().supervisor;
     const events: IncarnationEvents = {
       opened: (epoch, info, link) => {
-        const refusal = claim.identify(supervisor().driver as DeviceSpec, info.identity);
+        const refusal = parts().claim.identify(supervisor().driver as DeviceSpec, info.identity);
         if (refusal !== undefined) return events.openFailed(epoch, refusal);
         const geometry = { ...info.geometry, readOnly: info.geometry.readOnly || readOnly };
         supervisor().opened(epoch, { ...info, geometry }, link);
@@ -377,14 +447,17 @@ export class ServedDevice {
   }
 
   #wrongTime(act: string, wanted: string): SkinkError {
-    const state = this.#parts?.supervisor.state ?? "starting";
-    return new SkinkError("wrong-state", `Cannot ${act} ${this.name}: it is ${state}, ${wanted} was wanted`);
+    return new SkinkError("wrong-state", `Cannot ${act} ${this.name}: it is ${this.state}, ${wanted} was wanted`);
   }
 
   #need(act: string): Parts {
     if (this.#parts === undefined) throw this.#wrongTime(act, "a device that is open");
     return this.#parts;
   }
+}
+
+function isDamage(error: unknown): error is SkinkError {
+  return error instanceof SkinkError && DAMAGES.includes(error.code);
 }
 
 /** What is said of a device before its home is open. */

@@ -26,6 +26,8 @@ const NO_PID = 2 ** 22 + 1;
 /** A folder with a store, a driver, and locks of its own. */
 class Place {
   readonly folder = mkdtempSync(join(tmpdir(), "skink-claim-"));
+  /** For the log. */
+  readonly said: string[] = [];
   readonly #claims: StoreClaim[] = [];
 
   constructor(t: TestContext) {
@@ -43,11 +45,20 @@ class Place {
     const claim = await StoreClaim.take({
       config: { name: "disk", spec: parseSpec(spec, base), ...config },
       reapTimeoutMs: 100,
-      say: () => {},
+      say: (line) => this.said.push(line),
       signal: AbortSignal.timeout(LIMIT.timeout),
     });
     this.#claims.push(claim);
     return claim;
+  }
+
+  /** A front claims the store, does something, and dies. */
+  async dies(spec: string, act: (claim: StoreClaim) => void, more: Partial<ClaimConfig>): Promise<void> {
+    const claim = await this.claim(spec, more);
+    act(claim);
+    const records = this.locks.map((path) => [path, readFileSync(path, "utf8")] as const);
+    claim.release(true);
+    for (const [path, text] of records) writeFileSync(path, JSON.stringify({ ...JSON.parse(text), pid: NO_PID }));
   }
 
   async refused(spec: string, more: Partial<ClaimConfig> & { base?: string } = {}): Promise<void> {
@@ -223,6 +234,60 @@ test(
   },
 );
 
+test("a front that dies before its log may hold anything leaves the choice of the home open", LIMIT, async (t) => {
+  const place = new Place(t);
+  await place.dies("file:disk.img", (claim) => claim.started(5, undefined), logAt("a.log"));
+  const next = await place.claim("file:disk.img");
+  assert.equal(next.leftBehind, undefined);
+});
+
+test("what a front has left in its log is tied to that log, whatever its path is called by", LIMIT, async (t) => {
+  const place = new Place(t);
+  symlinkSync("a.log", join(place.folder, "link.log"));
+  const shadowKept = (claim: StoreClaim): void => claim.shadowKept();
+  await place.dies("file:disk.img", shadowKept, logAt(join(place.folder, "a.log")));
+  for (const other of [{}, logAt(join(place.folder, "b.log")), { home: { kind: "shm" } } as const]) {
+    // To be refused changes nothing.
+    for (let tries = 0; tries < 2; tries++) {
+      await assert.rejects(place.claim("file:disk.img", other), { code: "other-home" });
+    }
+  }
+  const same = logAt(join(place.folder, "link.log"));
+  const failing = await place.claim("file:disk.img", same);
+  assert.deepEqual(failing.leftBehind?.split(" and ").sort(), place.locks.sort());
+  // What could not be opened is still there.
+  failing.abandon();
+  await assert.rejects(place.claim("file:disk.img"), { code: "other-home" });
+  const clean = await place.claim("file:disk.img", same);
+  clean.release(true);
+  await place.claim("file:disk.img");
+});
+
+test("a newcomer's store that a dead front has left with another home is refused", LIMIT, async (t) => {
+  const place = new Place(t);
+  await place.dies("./other.ts", (claim) => claim.shadowKept(), logAt("a.log"));
+  const claim = await place.claim("./driver.ts");
+  const message = /^Cannot upgrade disk: an earlier front that died has kept its shadow in disk:a.log, which/;
+  await assert.rejects(claim.add(parseSpec("./other.ts", place.folder)), { code: "other-home", message });
+  assert.equal(claim.identify(parseSpec("./driver.ts", place.folder), "a store"), undefined);
+});
+
+test("a lock file that was removed is made and locked anew by the next start of a driver", LIMIT, async (t) => {
+  const place = new Place(t);
+  const claim = await place.claim("./driver.ts");
+  for (const path of place.locks) rmSync(path);
+  claim.started(5, undefined);
+  assert.deepEqual(place.said, [`its lock ${place.locks[0]} was removed meanwhile, and is made anew`]);
+  await place.refused("./driver.ts");
+  for (const path of place.locks) rmSync(path);
+  await place.claim("./driver.ts");
+  claim.started(6, undefined);
+  assert.match(
+    place.said[1] ?? "",
+    /^its lock \S+ was removed, and by now its store is served by device "disk" of this front/,
+  );
+});
+
 test("a folder that can't be made is a clear error", LIMIT, async (t) => {
   const place = new Place(t);
   process.env.XDG_RUNTIME_DIR = join(place.folder, "disk.img");
@@ -231,6 +296,10 @@ test("a folder that can't be made is a clear error", LIMIT, async (t) => {
     message: `Cannot use ${place.folder}/disk.img/skink: ENOTDIR, a folder of this user was wanted; XDG_RUNTIME_DIR names the folder around it`,
   });
 });
+
+function logAt(path: string): Pick<ClaimConfig, "home"> {
+  return { home: { kind: "disk", path, bytes: undefined } };
+}
 
 /** A process that does nothing, with the mark in its environment. */
 async function started(t: TestContext, mark: string | undefined): Promise<ChildProcess> {

@@ -2,13 +2,14 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { SkinkError } from "../block/errors.ts";
-import { newMark } from "../link/process-family.ts";
+import { newMark, processWorld } from "../link/process-family.ts";
 import { isGone, isRunning, type ProcessId, processId } from "../os/process-id.ts";
 import { fence } from "./fence.ts";
+import { describeHome, type HomeSpec } from "./home-spec.ts";
 import { lockFolder } from "./runtime-folder.ts";
 import type { DeviceSpec } from "./spec.ts";
-import { describeStore, identityName, isPrivate, opensReadOnly, storeNames } from "./store-key.ts";
-import { type LockRecord, StoreLock } from "./store-lock.ts";
+import { describeStore, identityName, isPrivate, isSamePlace, opensReadOnly, storeNames } from "./store-key.ts";
+import { type LockRecord, recordedHome, StoreLock } from "./store-lock.ts";
 
 /** How long a front that is dying may take to give a store up. */
 const DYING_FRONT_MS = 10_000;
@@ -26,6 +27,7 @@ export interface ClaimConfig {
   readonly readOnly?: boolean;
   /** Each front has a store of its own, or its driver sees to it that no two get the same one: nothing is locked. */
   readonly shared?: boolean;
+  readonly home?: HomeSpec;
 }
 
 export interface ClaimOrder {
@@ -39,8 +41,10 @@ export interface ClaimOrder {
 
 /** A lock, and what its file tells while what an earlier front has left may still run. */
 interface Held {
-  readonly lock: StoreLock;
+  lock: StoreLock;
   before: LockRecord | undefined;
+  /** Where an earlier front has left what it had acknowledged. */
+  readonly left: string | undefined;
 }
 
 /**
@@ -56,29 +60,48 @@ export class StoreClaim {
   readonly #held = new Map<string, Held>();
   /** Names of stores that nobody else has. */
   readonly #own: readonly string[];
+  /** What outlives the machine may be in its home. */
+  #keepsShadow = false;
   #newest: { readonly epoch: number; readonly driver: ProcessId | undefined } = { epoch: 0, driver: undefined };
 
   private constructor(order: ClaimOrder) {
     this.#order = order;
-    const { spec, fallback } = order.config;
-    const drivers = fallback === undefined ? [spec] : [spec, fallback];
-    this.#own = drivers.filter((driver) => !this.#locks(driver)).flatMap(namesOf);
+    this.#own = driversOf(order.config)
+      .filter((driver) => !this.#locks(driver))
+      .flatMap(namesOf);
   }
 
   /**
    * Locks the stores of a device, and ends what a dead front has left on them. A front that is dying is waited for. Rejects with
-   * `store-served`, `not-fenced` or `bad-folder`, or when it is aborted, and then nothing is locked.
+   * `store-served`, `other-home`, `not-fenced` or `bad-folder`, or when it is aborted, and then nothing is locked.
    */
   static async take(order: ClaimOrder): Promise<StoreClaim> {
     const claim = new StoreClaim(order);
-    const { spec, fallback } = order.config;
-    await claim.#add("serve", fallback === undefined ? [spec] : [spec, fallback]);
+    await claim.#add("serve", driversOf(order.config));
     return claim;
+  }
+
+  /** A mark for a process that is made before the stores are locked, and has nothing to do with them until then. */
+  static earlyMark(config: ClaimConfig): string {
+    return newMark(driversOf(config).flatMap(namesOf));
   }
 
   /** Of the incarnations that its stores have seen: the next one's has to be greater. */
   get lastEpoch(): number {
     return this.#newest.epoch;
+  }
+
+  /** The lock files that say of its own home that an earlier front has left something there; undefined if none does. */
+  get leftBehind(): string | undefined {
+    const left = [...this.#held].filter(([, { left }]) => left !== undefined).map(([name]) => this.#pathOf(name));
+    return left.length === 0 ? undefined : left.join(" and ");
+  }
+
+  /** From now on its home, if that outlives the machine, may hold what the store doesn't have: nobody may serve without it. */
+  shadowKept(): void {
+    if (this.#keepsShadow) return;
+    this.#keepsShadow = true;
+    for (const held of this.#held.values()) this.#write(held);
   }
 
   /** A mark for the processes of an incarnation. */
@@ -89,7 +112,10 @@ export class StoreClaim {
   /** An incarnation was started. `pid`: its process, if it has one. */
   started(epoch: number, pid: number | undefined): void {
     this.#newest = { epoch, driver: pid === undefined ? undefined : processId(pid) };
-    for (const held of this.#held.values()) this.#write(held);
+    for (const [name, held] of this.#held) {
+      this.#keepInPlace(name, held);
+      this.#write(held);
+    }
   }
 
   /** A driver says which store it has opened. Returns why it may not be served, one line, if so. */
@@ -102,6 +128,11 @@ export class StoreClaim {
       if (!(taken instanceof StoreLock)) return this.#served("serve", driver, taken.holder);
       // Under another name, a front that died has served it.
       const held = this.#hold(name, taken);
+      if (this.#isElsewhere(held)) {
+        const refusal = this.#otherHome("serve", [name]);
+        this.#giveBack([name]);
+        return refusal;
+      }
       const left = survivorOf(held.before);
       if (left !== undefined) {
         this.#giveBack([name]);
@@ -124,7 +155,15 @@ export class StoreClaim {
     return this.#add("upgrade", [driver]);
   }
 
-  /** `clean`: no process of its incarnations is left. Else its stores stay locked as long as this process lives. */
+  /** Nothing came of it. What an earlier front has left in its home is still there. */
+  abandon(): void {
+    this.#giveBack([...this.#held.keys()]);
+  }
+
+  /**
+   * `clean`: no process of its incarnations is left, and the store has everything. Else its stores stay locked as long as this process
+   * lives, and the files tell of it.
+   */
   release(clean: boolean): void {
     if (!clean) return;
     for (const { lock } of this.#held.values()) lock.release(true);
@@ -144,8 +183,10 @@ export class StoreClaim {
           this.#write(held);
         }
       }
+      const elsewhere = added.filter((name) => this.#isElsewhere(this.#held.get(name)));
+      if (elsewhere.length > 0) throw new SkinkError("other-home", this.#otherHome(act, elsewhere));
       const held = [...this.#held.values()];
-      const left = held.map(({ before }) => survivorOf(before)).filter((driver) => driver !== undefined);
+      const left = held.map(({ before }) => driverOf(before)).filter((driver) => driver !== undefined);
       const stores = [...added, ...drivers.flatMap(namesOf)];
       await fence({ device: config.name, stores, drivers: left, timeoutMs, say, signal });
       for (const one of held) one.before = undefined;
@@ -161,7 +202,7 @@ export class StoreClaim {
     for (const name of names) {
       const held = this.#held.get(name);
       this.#held.delete(name);
-      held?.lock.release(held.before === undefined);
+      held?.lock.release(held.before === undefined && held.left === undefined);
     }
   }
 
@@ -224,7 +265,8 @@ export class StoreClaim {
   #hold(name: string, lock: StoreLock): Held {
     const { before } = lock;
     // One that is alive and shares the lock sees to its own.
-    const held = { lock, before: lock.isShared && stateOf(before) === "running" ? undefined : before };
+    const isOver = !(lock.isShared && stateOf(before) === "running");
+    const held = { lock, before: isOver ? before : undefined, left: isOver ? before?.home : undefined };
     this.#held.set(name, held);
     const epoch = Math.max(this.#newest.epoch, before?.epoch ?? 0);
     this.#newest = { ...this.#newest, epoch };
@@ -232,13 +274,53 @@ export class StoreClaim {
   }
 
   /** Until what an earlier front has left is gone, the file tells of that. */
-  #write({ lock, before }: Held): void {
+  #write({ lock, before, left }: Held): void {
     const { name: device, spec } = this.#order.config;
+    const home = left ?? (this.#keepsShadow ? this.#home : undefined);
     const { epoch } = this.#newest;
-    const { driver } = before ?? this.#newest;
+    const { driver, world } = before ?? { ...this.#newest, world: processWorld() };
     const { pid, started } = this.#self;
     const store = describeStore(spec);
-    lock.write({ store, pid, started, device, epoch, since: this.#since, host: hostname(), driver });
+    lock.write({ store, pid, started, device, epoch, since: this.#since, host: hostname(), driver, world, home });
+  }
+
+  /** The home, if it outlives the machine. */
+  get #home(): string | undefined {
+    const { home } = this.#order.config;
+    return home?.kind === "disk" ? describeHome(home) : undefined;
+  }
+
+  /** Whether an earlier front has left something in a home that isn't this one's. */
+  #isElsewhere(held: Held | undefined): boolean {
+    if (held?.left === undefined) return false;
+    return this.#home === undefined || !isSameHome(held.left, recordedHome(this.#home));
+  }
+
+  #otherHome(act: string, names: readonly string[]): string {
+    const files = names.map((name) => this.#pathOf(name)).join(" and ");
+    const what = `an earlier front that died has kept its shadow in ${this.#held.get(names[0] as string)?.left}`;
+    const mend = `serve with it, or remove ${files} to give it up`;
+    return `Cannot ${act} ${this.#order.config.name}: ${what}, which may hold what it acknowledged, that home was wanted: ${mend}`;
+  }
+
+  /** A file that was removed meanwhile locks nothing. */
+  #keepInPlace(name: string, held: Held): void {
+    if (held.lock.isInPlace) return;
+    try {
+      const path = this.#pathOf(name);
+      const taken = StoreLock.take(path, held.lock.isShared);
+      if (!(taken instanceof StoreLock)) {
+        this.#order.say(
+          `its lock ${path} was removed, and by now its store is served by ${this.#describe(taken.holder)} as well`,
+        );
+        return;
+      }
+      held.lock.release(false);
+      held.lock = taken;
+      this.#order.say(`its lock ${path} was removed meanwhile, and is made anew`);
+    } catch (error) {
+      this.#order.say(`its lock was removed meanwhile, and can't be made anew: ${(error as Error).message}`);
+    }
   }
 
   #locks(driver: DeviceSpec): boolean {
@@ -254,6 +336,10 @@ export class StoreClaim {
   }
 }
 
+function driversOf({ spec, fallback }: ClaimConfig): DeviceSpec[] {
+  return fallback === undefined ? [spec] : [spec, fallback];
+}
+
 function namesOf(driver: DeviceSpec): string[] {
   return storeNames(driver)
     .map((nameOf) => nameOf())
@@ -267,8 +353,18 @@ function stateOf(front: LockRecord | undefined): "running" | "dying" | "gone" {
   return isGone(front) ? "gone" : "dying";
 }
 
-/** The driver of a front that is dead, where it isn't. */
+function isSameHome(one: string, other: string): boolean {
+  const [first = "", second = ""] = [one, other].map((home) => home.replace(/^disk:/, ""));
+  return isSamePlace(first, second);
+}
+
+/** The driver of a front that is dead. Of another world's, nothing can be known. */
+function driverOf(before: LockRecord | undefined): ProcessId | undefined {
+  return before?.world === processWorld() ? before.driver : undefined;
+}
+
+/** The same, where it isn't dead. */
 function survivorOf(before: LockRecord | undefined): ProcessId | undefined {
-  const driver = before?.driver;
+  const driver = driverOf(before);
   return driver === undefined || isGone(driver) ? undefined : driver;
 }

@@ -47,6 +47,11 @@ export function opensReadOnly({ kind, source }: DeviceSpec): boolean {
   return kind === "file" && source.type === "module" && ["", "true"].includes(source.options.readonly ?? "false");
 }
 
+/** Whether two paths lead to one file, whether it is there or is yet to be made. */
+export function isSamePlace(one: string, other: string): boolean {
+  return one === other || placeOf(resolve(one)) === placeOf(resolve(other));
+}
+
 /** The store in a line, for people: "file:/srv/disk.img". */
 export function describeStore({ kind, source }: DeviceSpec): string {
   switch (source.type) {

@@ -4,8 +4,9 @@ import type { ProcessId } from "../os/process-id.ts";
 
 /** Always written as a whole, so that nothing of an older one is left behind it. */
 const RECORD_BYTES = 4096;
-/** Of each text in it, so that it fits, however it has to be escaped. */
-const TEXT_CHARS = 200;
+/** Of the texts in it, as JSON, so that all of it fits. A signal doesn't tear a write of one page. */
+const TEXT_BYTES = 400;
+const HOME_BYTES = 2400;
 const MODE = 0o600;
 
 /** Who serves a store, or has served it until it died: what stands in the lock's file, as JSON. */
@@ -25,6 +26,15 @@ export interface LockRecord {
   readonly host: string;
   /** The process of the newest incarnation, where it has one. */
   readonly driver?: ProcessId | undefined;
+  /** The boot of the machine and the world of processes in which the numbers mean something: see {@link processWorld}. */
+  readonly world?: string | undefined;
+  /** Where what it has acknowledged is, if that outlives the machine too: see {@link recordedHome}. */
+  readonly home?: string | undefined;
+}
+
+/** A home as it stands in a record: as much of it as fits, which is all of it for all but absurd paths. */
+export function recordedHome(home: string): string {
+  return cut(home, HOME_BYTES);
 }
 
 /** Somebody else has the lock. */
@@ -71,16 +81,22 @@ export class StoreLock {
   }
 
   write(record: LockRecord): void {
-    const { store, device, host } = record;
-    const cut = {
-      store: store.slice(0, TEXT_CHARS),
-      device: device.slice(0, TEXT_CHARS),
-      host: host.slice(0, TEXT_CHARS),
+    const { store, device, host, home } = record;
+    const texts = {
+      store: cut(store, TEXT_BYTES),
+      device: cut(device, TEXT_BYTES),
+      host: cut(host, TEXT_BYTES),
+      home: home === undefined ? undefined : recordedHome(home),
     };
     const bytes = Buffer.alloc(RECORD_BYTES, " ");
-    bytes.write(JSON.stringify({ ...record, ...cut }));
+    bytes.write(JSON.stringify({ ...record, ...texts }));
     bytes[RECORD_BYTES - 1] = 10;
     writeSync(this.#fd, bytes, 0, RECORD_BYTES, 0);
+  }
+
+  /** False where somebody has removed its file, so that others may lock another one. */
+  get isInPlace(): boolean {
+    return isAt(this.#fd, this.#path);
   }
 
   /** `forget`: nothing of what the record tells matters to anybody any more. */
@@ -89,6 +105,14 @@ export class StoreLock {
     if (forget && (!this.isShared || lockExclusive(this.#fd)) && isAt(this.#fd, this.#path)) unlinkSync(this.#path);
     closeSync(this.#fd);
   }
+}
+
+/** The start of a text, of at most so many bytes as JSON. */
+function cut(text: string, bytes: number): string {
+  let start = text.slice(0, bytes);
+  while (Buffer.byteLength(JSON.stringify(start)) > bytes)
+    start = start.slice(0, start.length - Math.ceil(start.length / 16));
+  return start;
 }
 
 function isAt(fd: number, path: string): boolean {
@@ -118,7 +142,8 @@ function isRecord(value: unknown): value is LockRecord {
     Number.isFinite(Date.parse(record.since as string)) &&
     isProcess(record) &&
     isCount(record.epoch) &&
-    (record.driver === undefined || isProcess(record.driver))
+    (record.driver === undefined || isProcess(record.driver)) &&
+    [record.world, record.home].every((text) => text === undefined || typeof text === "string")
   );
 }
 

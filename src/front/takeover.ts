@@ -1,8 +1,14 @@
 import { closeSync } from "node:fs";
 import { SkinkError } from "../block/errors.ts";
+import { type ProcessId, processId } from "../os/process-id.ts";
 import { NotifySocket, type Told } from "../service/notify-socket.ts";
 import type { ServiceManager } from "../service/service-manager.ts";
+import type { StopOutcome } from "../supervisor/supervisor.ts";
 import { askFront } from "./control-client.ts";
+import { forgetPredecessor, hasEnded, storePredecessor } from "./predecessor.ts";
+
+/** How long a front that has handed over may take to end, where the end of its drivers depends on that. */
+const END_TIMEOUT_MS = 10_000;
 
 /**
  * The planned way from one front to the next, of another version perhaps. The old one gives its descriptors away while it still serves:
@@ -12,18 +18,23 @@ import { askFront } from "./control-client.ts";
  *   new                                       old
  *    │──offer: my socket──────────────────────▶│  serves
  *    │◀─────────descriptors, as to a manager───│
- *    │  checks its devices' memory             │
+ *    │  checks its devices' memory,            │
+ *    │  has their drivers loaded               │
  *    │──hand-over─────────────────────────────▶│  drains, flushes, closes
  *    │◀──────────────────────────────its end───│
  *    │  locks, fences, opens, replays, listens
  *
- * Whatever goes wrong before the last word leaves the old one as it was.
+ * Whatever goes wrong before the last word leaves the old one as it was. Of several that take over at once, one gets the last word.
  */
 export class Takeover {
   readonly #control: string;
+  readonly #process: ProcessId;
+  readonly #service: ServiceManager;
 
-  private constructor(control: string) {
+  private constructor(control: string, process: ProcessId, service: ServiceManager) {
     this.#control = control;
+    this.#process = process;
+    this.#service = service;
   }
 
   /**
@@ -42,20 +53,47 @@ export class Takeover {
         throw new SkinkError("takeover-failed", `Cannot take over from the front at ${control}: ${what}`);
       }
       for (const descriptor of offered) service.adopt(descriptor);
-      return new Takeover(control);
+      await checkKept(control, offered, service);
+      const old = processId(pid);
+      if (old !== undefined) return new Takeover(control, old, service);
+      throw new SkinkError("takeover-failed", `Cannot take over from the front at ${control}: it has ended meanwhile`);
     } finally {
       socket.close();
     }
   }
 
-  /** Has it end. Rejects with `takeover-failed` where it ends with something that is in no store and no home. */
-  async finish(): Promise<void> {
-    const { clean, reason } = await askFront(this.#control, { command: "hand-over" });
-    if (clean) return;
-    throw new SkinkError(
-      "takeover-failed",
-      `Cannot take over from the front at ${this.#control}: it ended with ${reason}`,
-    );
+  /**
+   * Has it end. Resolves when nothing of it is in the way any more, with what has become of its devices. Rejects with `wrong-state`
+   * where it has something better to do, and with `no-front` where it didn't come to say.
+   */
+  async finish(): Promise<StopOutcome> {
+    // From here on this process may be the only one that has what the other one has acknowledged.
+    storePredecessor(this.#service, this.#process);
+    this.#service.takesOver();
+    try {
+      const outcome = await askFront(this.#control, { command: "hand-over", pid: this.#process.pid });
+      // A driver that could not be closed, and the lock of its store, end with the process.
+      if (outcome.reason !== undefined) await hasEnded(this.#process, END_TIMEOUT_MS);
+      forgetPredecessor(this.#service);
+      return outcome;
+    } catch (error) {
+      this.#service.leaves("the other front has not handed over");
+      throw error;
+    }
+  }
+}
+
+/** After the last word the other one's guard has nothing any more. */
+async function checkKept(
+  control: string,
+  offered: readonly { name: string }[],
+  service: ServiceManager,
+): Promise<void> {
+  if (!service.canStore) return;
+  for (const { name } of offered) {
+    if (await service.keeps(name)) continue;
+    const what = `the service manager does not keep ${name}, all that the other one has kept was wanted`;
+    throw new SkinkError("takeover-failed", `Cannot take over from the front at ${control}: ${what}`);
   }
 }
 

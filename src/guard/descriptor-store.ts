@@ -11,14 +11,21 @@ export interface StoredDescriptor {
 /** The descriptors that outlive the front, in the order in which they came. */
 export class DescriptorStore {
   #stored: StoredDescriptor[];
+  readonly #given: ReadonlySet<StoredDescriptor>;
 
   /** Takes over `stored`. */
   constructor(stored: readonly StoredDescriptor[] = []) {
     this.#stored = [...stored];
+    this.#given = new Set(stored);
   }
 
   get all(): readonly StoredDescriptor[] {
     return this.#stored;
+  }
+
+  /** Whether there is any that was not there from the beginning. */
+  get hasNew(): boolean {
+    return this.#stored.some((stored) => !this.#given.has(stored));
   }
 
   /** Takes over `fd`. False where there is no room, and then it is closed. A file that is stored already isn't stored twice. */

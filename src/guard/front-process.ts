@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { GUARD_VARIABLE } from "../service/guard-death.ts";
+import { ANSWERS_VARIABLE } from "../service/notification.ts";
 import { type DescriptorStore, MAX_STORED_DESCRIPTORS } from "./descriptor-store.ts";
 
 /** A process learns its id only when it is there; the shell that turns into the front knows it. See sd_listen_fds(3). */
@@ -15,7 +16,7 @@ export interface FrontOrder {
 
 /**
  * Starts a front as systemd would. It is in a session of its own: what a terminal sends to all of its processes comes
- * to the guard, which passes it on, and not a second time to the front. A failure is told by the child's `error`.
+ * to the guard, which passes it on, and not a second time to the front. A failure is told by the child's `error`, or thrown.
  */
 export function startFront({ command, notifySocket, watchdogMs, store }: FrontOrder): ChildProcess {
   const { LISTEN_FDS: _fds, LISTEN_FDNAMES: _names, LISTEN_PID: _pid, ...inherited } = process.env;
@@ -29,6 +30,7 @@ export function startFront({ command, notifySocket, watchdogMs, store }: FrontOr
       NOTIFY_SOCKET: notifySocket,
       WATCHDOG_USEC: String(watchdogMs * 1000),
       FDSTORE: String(MAX_STORED_DESCRIPTORS),
+      [ANSWERS_VARIABLE]: "1",
       [GUARD_VARIABLE]: String(process.pid),
     },
     stdio: ["inherit", "inherit", "inherit", ...stored.map(({ fd }) => fd)],

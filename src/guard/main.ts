@@ -5,6 +5,7 @@
 import { exitNow } from "../os/exit.ts";
 import { takeInherited } from "../service/inherited.ts";
 import { Guard } from "./guard.ts";
+import { say } from "./say.ts";
 
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
@@ -12,7 +13,7 @@ const [node = "", script = "", ...args] = process.argv;
 const guard = new Guard({
   command: [node, ...process.execArgv, script, ...args.filter((argument) => argument !== "--guard")],
   descriptors: takeInherited(process.env, process.pid),
-  say: (line) => process.stderr.write(`${line}\n`),
+  say,
 });
 for (const signal of SIGNALS) process.on(signal, () => guard.signal(signal));
 exitNow(await guard.run());

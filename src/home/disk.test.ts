@@ -74,6 +74,16 @@ test("a log is created with all its room, and found again with what is in it", a
   });
 });
 
+test("a log that could not be made leaves no file behind", async () => {
+  await inFolder(async (path, open) => {
+    await assert.rejects(open({ memory: new HeapMemory(1 << 20) }), { code: "log-size" });
+    assert.equal(fs.existsSync(path), false);
+    fs.writeFileSync(path, "");
+    await assert.rejects(open({ memory: new HeapMemory(1 << 20) }), { code: "log-size" });
+    assert.equal(fs.existsSync(path), true);
+  });
+});
+
 test("two fronts don't use one log, and the error names who has it", async () => {
   await inFolder(async (path, open) => {
     const first = await open();

@@ -28,6 +28,11 @@ export interface LogOptions {
   /** The device's memory of writes. */
   readonly memory: Memory;
   readonly limits: { readonly pieces: number };
+  /**
+   * Where it is written that an earlier front has died with this log: then it has to be there, since it may hold what that one has
+   * acknowledged.
+   */
+  readonly record?: string | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -41,17 +46,24 @@ export interface OpenedLog {
 
 /**
  * Opens the log, creates it where there is none, and takes up what is in it. It is locked until it is closed or the process ends.
- * Throws `log-damaged`, `log-locked`, `log-size` (the size is unfit, or the memory too small for it), `log-too-full`, or the
+ * Throws `log-damaged`, `log-missing` (there is a record, and no log), `log-locked`, `log-size` (the size is unfit, or the memory too small for it), `log-too-full`, or the
  * system's own error.
  */
 export async function openLog(options: LogOptions): Promise<OpenedLog> {
-  const { path, memory, limits, clock, log } = options;
-  const handle = await openOrCreate(path);
+  const { path, memory, limits, clock, log, record } = options;
+  const { handle, isMade } = await openOrCreate(path, record);
+  let isLocked = false;
   try {
     if (!lockExclusive(handle.fd)) throw await lockedBy(path, handle);
+    isLocked = true;
+    await checkInPlace(handle, path);
     const file = await openedFile(handle, options);
     const newBytes = Math.min(file.size, sizeOf(options));
     const taken = takeUp(path, file, memory, newBytes);
+    if (taken.header === undefined) {
+      if (record !== undefined) throw empty(path, record);
+      log.info(`makes a new log, ${path}`);
+    }
     const size = taken.header?.size ?? newBytes;
     if (size < MIN_LOG_BYTES) throw unfit(path, size);
     if (size / 2 > memory.limitBytes) {
@@ -69,9 +81,23 @@ export async function openLog(options: LogOptions): Promise<OpenedLog> {
     };
     return { home, remains: taken.remains, close };
   } catch (error) {
+    // As long as it is locked nobody else has come to use it.
+    if (isMade && isLocked) await fs.rm(path, { force: true });
     await handle.close();
     throw error;
   }
+}
+
+function empty(path: string, record: string): SkinkError {
+  return missing(path, "there is nothing in it", record);
+}
+
+function missing(path: string, what: string, record: string): SkinkError {
+  const wanted = "what an earlier front that died has acknowledged was wanted";
+  return new SkinkError(
+    "log-missing",
+    `Cannot open the log ${path}: ${what}, ${wanted}: bring it back, or remove ${record} to give it up`,
+  );
 }
 
 function sizeOf({ path, size = DEFAULT_LOG_BYTES }: LogOptions): number {
@@ -84,19 +110,30 @@ function unfit(path: string, size: number): SkinkError {
   return new SkinkError("log-size", `Cannot use the log ${path}: its size is ${formatSize(size)}, ${wanted}`);
 }
 
-async function openOrCreate(path: string): Promise<fs.FileHandle> {
+/** `isMade`: the file was not there before. */
+async function openOrCreate(
+  path: string,
+  record: string | undefined,
+): Promise<{ readonly handle: fs.FileHandle; readonly isMade: boolean }> {
   try {
-    return await fs.open(path, "r+");
+    return { handle: await fs.open(path, "r+"), isMade: false };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw cannotOpen(path, error);
   }
+  if (record !== undefined) throw missing(path, "it isn't there any more", record);
   try {
-    return await fs.open(path, "wx+", 0o600);
+    return { handle: await fs.open(path, "wx+", 0o600), isMade: true };
   } catch (error) {
     // Another front was a moment faster; its lock decides.
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return await fs.open(path, "r+");
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return { handle: await fs.open(path, "r+"), isMade: false };
     throw cannotOpen(path, error);
   }
+}
+
+/** Who has just made it may have failed, and removed it, before it was locked. */
+async function checkInPlace(handle: fs.FileHandle, path: string): Promise<void> {
+  const [here, there] = await Promise.all([handle.stat(), fs.stat(path).catch(() => undefined)]);
+  if (here.ino !== there?.ino || here.dev !== there.dev) throw cannotOpen(path, new Error("it was removed meanwhile"));
 }
 
 /** A new file gets its size, and its place on the disk. */
@@ -105,7 +142,10 @@ async function openedFile(handle: fs.FileHandle, options: LogOptions): Promise<O
   if (stat.isBlockDevice()) return new OpenLogFile(handle.fd, blockDeviceSize(handle.fd));
   if (!stat.isFile()) throw cannotOpen(options.path, new Error("it is neither a regular file nor a block device"));
   // Shorter than a log, and nothing in it: whoever was about to make it has died of that.
-  if (stat.size < sizeOf(options) && (await isAllZeroes(handle))) await prepare(handle, stat.size, options);
+  if (stat.size < sizeOf(options) && (await isAllZeroes(handle))) {
+    if (options.record !== undefined) throw empty(options.path, options.record);
+    await prepare(handle, stat.size, options);
+  }
   return new OpenLogFile(handle.fd, (await handle.stat()).size);
 }
 

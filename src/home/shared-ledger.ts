@@ -5,7 +5,7 @@ import { mapShared } from "../os/mmap.ts";
 import type { Home, Remains } from "../shadow/home.ts";
 import { Cells } from "./shm/cells.ts";
 import { damaged } from "./shm/format.ts";
-import { createShmHome, ledgerBytes, takeUpShmHome } from "./shm/shm-home.ts";
+import { checkShmHome, createShmHome, ledgerBytes, takeUpShmHome } from "./shm/shm-home.ts";
 
 /** The home `shm` of a device, with its ledger in memory that can outlive this process. */
 export interface SharedHome {
@@ -44,6 +44,18 @@ export function takeUpSharedHome(
   } catch (error) {
     unmap();
     throw error;
+  }
+}
+
+/** Throws what `takeUpSharedHome` would, as far as can be seen while the other front still serves: versions and limits. */
+export function checkSharedHome(ledgerFd: number, memory: KeptMemory, pieces: number): void {
+  if ((getSeals(ledgerFd) & SEALED_SIZE) !== SEALED_SIZE)
+    throw damaged("the size of the ledger is not sealed, as it must be");
+  const { buffer, unmap } = mapShared(ledgerFd, fstatSync(ledgerFd).size, "read");
+  try {
+    checkShmHome(new Cells(buffer), memory, pieces);
+  } finally {
+    unmap();
   }
 }
 

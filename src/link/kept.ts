@@ -12,7 +12,7 @@ export interface KeptFile {
 
 /** Where regions outlive the front. */
 export interface Shelf {
-  /** Those that a front before this one has put there: descriptors, which are the taker's. */
+  /** Those that a front before this one has put there: descriptors, for as long as they are on the shelf. */
   take(): readonly number[];
   put(fd: number): void;
 }
@@ -27,8 +27,9 @@ export class KeptRegions {
     this.#shelf = shelf;
     for (const fd of shelf?.take() ?? []) {
       const name = keptNameOf(memoryName(`/proc/self/fd/${fd}`) ?? "");
-      if (name === undefined || this.#files.has(name)) closeSync(fd);
-      else this.#files.set(name, { name, fd, bytes: fstatSync(fd).size });
+      // What is none stays where it is: the shelf goes by the descriptor.
+      if (name === undefined || this.#files.has(name) || !isSealed(fd)) continue;
+      this.#files.set(name, { name, fd, bytes: fstatSync(fd).size });
     }
   }
 
@@ -72,7 +73,7 @@ export function takeFile(pid: number, file: MadeFile): number {
   if (memoryName(path) === undefined) throw new Error(`descriptor ${file.fd} is no memory file`);
   const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
   try {
-    if ((getSeals(fd) & SEALED_SIZE) !== SEALED_SIZE) throw new Error(`descriptor ${file.fd} can be resized`);
+    if (!isSealed(fd)) throw new Error(`descriptor ${file.fd} can be resized`);
     const { size } = fstatSync(fd);
     if (size !== file.bytes) throw new Error(`descriptor ${file.fd} has ${size} bytes, ${file.bytes} were announced`);
     return fd;
@@ -80,6 +81,10 @@ export function takeFile(pid: number, file: MadeFile): number {
     closeSync(fd);
     throw error;
   }
+}
+
+function isSealed(fd: number): boolean {
+  return (getSeals(fd) & SEALED_SIZE) === SEALED_SIZE;
 }
 
 /** What the memory file at `path`, a descriptor in /proc, is called; `undefined` for a file of any other kind. */

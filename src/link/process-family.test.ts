@@ -20,6 +20,17 @@ test("the group of a dead leader is killed, and what has left it with the mark",
   for (const pid of pids) assert.equal(runs(pid), false);
 });
 
+test("what has left the group and wiped its environment, but not left the session, is killed", LIMIT, async () => {
+  const mark = newMark([]);
+  const leader = start(mark, "exec bash -c 'set -m; env -i sleep 60 & echo $!'");
+  const [pid = 0] = await pidsFrom(leader, 1);
+  await over(leader);
+  assert.equal(runs(pid), true);
+  assert.equal(readStat(pid)?.group, pid);
+  assert.equal(await killFamily(leader.pid as number, mark), true);
+  assert.equal(runs(pid), false);
+});
+
 test("a daemon that goes on forking as it is looked for is found", LIMIT, async () => {
   const mark = randomUUID();
   // Each of a hundred lives for a moment, and its child is in a session of its own.

@@ -1,6 +1,7 @@
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from "node:fs";
 import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
 import { isGone, isRunning, type ProcessId, processId, threadsOf } from "../os/process-id.ts";
+import { readStat } from "../os/process-stat.ts";
 import { groupRuns, killGroup } from "./process-group.ts";
 
 /** The environment variable by which the processes that come of one incarnation are known: see {@link newMark}. */
@@ -17,6 +18,7 @@ const ENVIRONMENT_BYTES = 65536;
 const buffer = Buffer.allocUnsafe(ENVIRONMENT_BYTES);
 let serial = 0;
 let self: string | undefined;
+let world: string | undefined;
 
 /**
  * A mark that no other process has: `stores` (names of what the incarnation works on, in hexadecimal), this process, which keeps
@@ -34,17 +36,18 @@ export function familyMark(mark: string): string {
 }
 
 /**
- * Kills the group of `leader`, which is dead, and every process that has the mark in its environment: a daemon leaves
- * its group, but keeps its environment. Resolves when none of them runs any more, with whether any had outlived it.
- * What has left the group *and* wiped its environment is not found. `except`: a process that is seen to otherwise.
+ * Kills the group and the session of `leader`, which is dead, and every process that has the mark in its environment: a daemon leaves
+ * its session, but keeps its environment. Resolves when none of them runs any more, with whether any had outlived it.
+ * What has left the session *and* wiped its environment is not found. `except`: a process that is seen to otherwise.
  */
 export async function killFamily(leader: number, mark: string, except?: number): Promise<boolean> {
   let outlived = groupRuns(leader);
   const killed = new Map<number, ProcessId>();
+  const leaders = new Set([leader]);
   for (;;) {
     killGroup(leader);
     try {
-      for (const stray of await findMarked((marks) => marks.includes(mark))) {
+      for (const stray of await find((pid) => marksOf(pid)?.includes(mark) === true || isFollower(pid, leaders))) {
         if (stray.pid === except) continue;
         killed.set(stray.pid, stray);
         kill(stray.pid);
@@ -61,9 +64,11 @@ export async function killFamily(leader: number, mark: string, except?: number):
 
 /**
  * Kills every process that works on one of these stores for a process of this machine that runs no more, and returns those that
- * are not gone yet. What came of this process itself, or of a front that is alive, is left alone.
+ * are not gone yet. What came of this process itself, or of a front that is alive, is left alone. `leaders`: drivers of fronts that
+ * are dead; what is still in their sessions or groups has come of them, whatever it has done to its environment. They themselves are
+ * known by their marks.
  */
-export async function killOrphans(stores: readonly string[]): Promise<ProcessId[]> {
+export async function killOrphans(stores: readonly string[], leaders: readonly ProcessId[]): Promise<ProcessId[]> {
   // This process may have been started by a driver itself: what it is marked with is no orphan's.
   const own = process.env[MARK]?.split(SEPARATOR) ?? [];
   const lives = new Map<string, boolean>();
@@ -74,17 +79,41 @@ export async function killOrphans(stores: readonly string[]): Promise<ProcessId[
     lives.set(owner, isAlive);
     return !isAlive;
   };
-  const orphans = await findMarked((marks) => marks.some(isOrphaned));
+  const sessions = new Set(leaders.filter(hasItsNumber).map(({ pid }) => pid));
+  // One that is in such a session itself was started by such a driver.
+  const ours = readStat(process.pid);
+  if (ours !== undefined) for (const id of [ours.session, ours.group]) sessions.delete(id);
+  const orphans = await find(
+    (pid) => marksOf(pid)?.some(isOrphaned) === true || (sessions.size > 0 && isFollower(pid, sessions)),
+  );
   for (const { pid } of orphans) kill(pid);
   return orphans;
 }
 
+/** The kernel gives a number to nobody as long as there is a group or session of that number. */
+function hasItsNumber({ pid, started }: ProcessId): boolean {
+  const holder = processId(pid);
+  return holder === undefined || holder.started === started;
+}
+
+/** Whether it runs in one of these sessions or groups without leading it. Numbers come again: another user's is none of ours. */
+function isFollower(pid: string, leaders: ReadonlySet<number>): boolean {
+  const stat = readStat(pid);
+  if (stat === undefined || leaders.has(Number(pid))) return false;
+  if (!leaders.has(stat.session) && !leaders.has(stat.group)) return false;
+  return ownerOf(pid) === process.getuid?.() && !isGone({ pid: Number(pid), started: stat.startTicks });
+}
+
+function ownerOf(pid: string): number | undefined {
+  return statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid;
+}
+
 /**
- * The processes that were started with marks that pass the test. A process that forks as it is looked for is missed by that look, but
+ * The processes that pass the test. A process that forks as it is looked for is missed by that look, but
  * its child has a number that was not there before: so what is new is looked at, until nothing is. Throws where the machine doesn't
  * let it look, for want of descriptors, say.
  */
-async function findMarked(test: (marks: readonly string[]) => boolean): Promise<ProcessId[]> {
+async function find(test: (pid: string) => boolean): Promise<ProcessId[]> {
   const found: ProcessId[] = [];
   const seen = new Set<string>();
   for (;;) {
@@ -93,8 +122,7 @@ async function findMarked(test: (marks: readonly string[]) => boolean): Promise<
     for (const [index, name] of fresh.entries()) {
       seen.add(name);
       if (index % LOOK_BATCH === LOOK_BATCH - 1) await nextTurn();
-      const marks = marksOf(name);
-      const id = marks !== undefined && test(marks) ? processId(Number(name)) : undefined;
+      const id = test(name) ? processId(Number(name)) : undefined;
       if (id !== undefined) found.push(id);
     }
   }
@@ -136,6 +164,12 @@ function environmentOf(pid: string): Buffer | undefined {
     if (["ENOENT", "ESRCH", "EACCES", "EPERM"].includes(code)) return undefined;
     throw error;
   }
+}
+
+/** Two processes with the same one mean the same by a number and a start time. */
+export function processWorld(): string {
+  world ??= `${readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim()}/${namespace()}`;
+  return world;
 }
 
 /** Numbers mean something only among the processes that see each other. */

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { checked, libc } from "./libc.ts";
 
 const BLKSSZGET = 0x1268;
@@ -33,6 +34,31 @@ export function discardBlocks(fd: number, offset: number, length: number): void 
 /** Zeroes the range, by whatever means the device has; may take as long as writing. */
 export function zeroBlocks(fd: number, offset: number, length: number): void {
   checked("ioctl(BLKZEROOUT)", ioctl(fd, BLKZEROOUT, range(offset, length)));
+}
+
+/** Where the kernel has what a disk is called for good; the first one that is there. */
+const LASTING_NAMES = ["dm/uuid", "md/uuid", "wwid", "uuid", "device/wwid", "serial"];
+
+/**
+ * What the block device of that number is called, whatever its number will be after the next boot: by its maker, or whoever made it.
+ * The number itself where there is nothing of the kind, as for loop devices.
+ */
+export function blockDeviceName(rdev: number): string {
+  const number = `${(rdev >>> 8) & 0xfff}:${(rdev & 0xff) | ((rdev >>> 12) & 0xfff00)}`;
+  const folder = `/sys/dev/block/${number}`;
+  const partition = valueIn(folder, "partition");
+  const disk = partition === undefined ? folder : `${folder}/..`;
+  const name = LASTING_NAMES.map((file) => valueIn(disk, file)).find((found) => found !== undefined);
+  if (name === undefined) return number;
+  return partition === undefined ? name : `${name} part ${partition}`;
+}
+
+function valueIn(folder: string, file: string): string | undefined {
+  try {
+    return readFileSync(`${folder}/${file}`, "latin1").trim() || undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function range(offset: number, length: number): Uint8Array {

@@ -1,5 +1,6 @@
 import { libc } from "./libc.ts";
 
+const POLLOUT = 0x04;
 const POLLERR = 0x08;
 const POLLHUP = 0x10;
 const POLLNVAL = 0x20;
@@ -21,6 +22,11 @@ export function hungUp(fd: number): boolean {
 /** Whether nobody is left who could read what is written to a pipe, a connected socket or a terminal. */
 export function readerHasGone(fd: number): boolean {
   return look(fd, 0);
+}
+
+/** Whether a write of up to 4096 bytes to a pipe, a connected socket, a terminal or a file returns without waiting, if with an error. */
+export function canWrite(fd: number): boolean {
+  return look(fd, POLLOUT);
 }
 
 /** Whether it is at its end, which is always told, or what is asked for has happened. */

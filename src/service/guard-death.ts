@@ -1,7 +1,12 @@
+import { constants } from "node:os";
 import { SkinkError } from "../block/errors.ts";
 import { dieWithParent } from "../os/parent-death.ts";
 
-const SIGTERM = 15;
+/**
+ * How a front learns that its guard is dead. It may come several times, once for each thread of the guard that the front is passed on to
+ * while the guard dies, so it is none of those of which a second one means more than the first.
+ */
+export const GUARD_DEATH_SIGNAL = "SIGPWR";
 /** Where a guard tells the front its process id. */
 export const GUARD_VARIABLE = "SKINK_GUARD";
 
@@ -13,6 +18,6 @@ export function stopWithGuard(environment: NodeJS.ProcessEnv): number | undefine
   const guard = environment[GUARD_VARIABLE];
   delete environment[GUARD_VARIABLE];
   if (guard === undefined) return undefined;
-  if (dieWithParent(SIGTERM) === Number(guard)) return Number(guard);
+  if (dieWithParent(constants.signals[GUARD_DEATH_SIGNAL]) === Number(guard)) return Number(guard);
   throw new SkinkError("no-guard", `Cannot serve under guard ${guard}: it is gone, a living one was wanted`);
 }

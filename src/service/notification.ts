@@ -6,6 +6,15 @@ export type Fields = Readonly<Record<string, string>>;
 
 /** What is in a notification that nobody named; systemd's word. */
 export const UNNAMED = "stored";
+/** Not of systemd's: see ServiceManager.takesOver. */
+export const TAKES_OVER = "X_SKINK_TAKES_OVER";
+/** Nor this: see ServiceManager.leaves. */
+export const LEAVES = "X_SKINK_LEAVES";
+/** With FDSTORE=1: the last descriptor is where the manager writes STORED, if all others are kept, before it closes it. */
+export const ANSWER = "X_SKINK_ANSWER";
+export const STORED = "stored";
+/** Says to a front that its manager understands ANSWER. */
+export const ANSWERS_VARIABLE = "SKINK_ANSWERS";
 /** Of a descriptor's name; see FDNAME= in sd_pid_notify_with_fds(3). */
 export const MAX_NAME_LENGTH = 255;
 

@@ -231,6 +231,19 @@ test("a start with what another front has left fails like any other, and nothing
   assert.equal(another.device.shadow.pieces, 1);
 });
 
+test("a stop in the first opening waits until what another front has left is durable", () => {
+  const store = { geometry: GEOMETRY, epoch: 1, kind: FIRST.kind, identity: "store" };
+  const zero = { kind: "zero", mayTrim: false, payload: undefined, start: 0, note: 0 } as const;
+  const world = new World({}, { first: FIRST }, { remains: { store, pieces: [{ ...zero, offset: 0, length: 512 }] } });
+  world.supervisor.stop();
+  assert.equal(world.outcome, undefined);
+  world.open();
+  world.link?.complete("zero");
+  world.link?.complete("flush");
+  world.exit("exit code 0", "exit");
+  assert.deepEqual(world.outcome, { clean: true, reason: undefined });
+});
+
 test("a stop that hands over refuses nobody, and is clean whoever waits", () => {
   const world = new World();
   world.open();

@@ -285,7 +285,8 @@ export class Supervisor implements IncarnationEvents {
     this.#ports.device.believe();
     const { name } = this.#phase;
     if (name === "idle" || name === "failed" || name === "stopped") return this.#stopped();
-    if (!this.#opened) {
+    // With nothing left of another front, that is.
+    if (!this.#opened && this.#ports.device.shadow.pieces === 0) {
       if (name === "opening") this.#giveUp("operator", "stopped while it was opening");
       return;
     }

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { SkinkError } from "../../block/errors.ts";
 import { MIN_BLOCK_SIZE } from "../../block/geometry.ts";
 import { formatSize } from "../../block/size.ts";
-import { blockDeviceBlockSize, blockDeviceSize } from "../../os/block-device.ts";
+import { blockDeviceBlockSize, blockDeviceName, blockDeviceSize } from "../../os/block-device.ts";
 import { lockExclusive } from "../../os/lock.ts";
 
 export interface StoreOptions {
@@ -50,7 +50,10 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     if (blockSize < smallest) {
       throw cannotOpen("store-size", path, `block is ${blockSize}, at least the device's ${smallest} was wanted`);
     }
-    const identity = isBlockDevice ? `device:${stat.rdev}` : `file:${stat.dev}:${stat.ino}`;
+    // Without the number of the file system, which may be another one after the next boot.
+    const identity = isBlockDevice
+      ? `device:${blockDeviceName(stat.rdev)}`
+      : `file:${stat.ino}:${Math.round(stat.birthtimeMs)}`;
     return { handle, isBlockDevice, size, blockSize, identity };
   } catch (error) {
     await handle.close();

@@ -61,6 +61,19 @@ test("a record has these bytes", () => {
   assert.deepEqual(decodeRecord(sector), { ...RECORD, checksum });
 });
 
+test("what is decoded doesn't change with the buffer that it was read into", () => {
+  for (const [decode, bytes] of [
+    [(read: Uint8Array) => decodeHeader(read).header?.id, encodeHeader(HEADER)],
+    [(read: Uint8Array) => decodeRecord(read)?.id, encodeRecord(RECORD).sector],
+  ] as const) {
+    // Whose slice copies nothing.
+    const read = Buffer.from(bytes);
+    const id = decode(read);
+    read.fill(0);
+    assert.deepEqual(id, LOG_ID);
+  }
+});
+
 test("no changed bit of a header or a record goes unnoticed", () => {
   const header = encodeHeader(HEADER);
   const { sector } = encodeRecord(RECORD);

@@ -67,7 +67,8 @@ export function encodeHeader(header: LogHeader): Uint8Array {
 export function decodeHeader(bytes: Uint8Array): { readonly slot: SlotCase; readonly header?: LogHeader } {
   if (isZero(bytes)) return { slot: "unwritten" };
   for (let i = 0; i < MAGIC.length; i++) if (bytes[i] !== MAGIC[i]) return { slot: "foreign" };
-  const copy = bytes.slice();
+  // Not slice: that of a Buffer copies nothing.
+  const copy = new Uint8Array(bytes);
   const view = viewOf(copy);
   const expected = view.getUint32(CHECKSUM_AT, true);
   view.setUint32(CHECKSUM_AT, 0, true);

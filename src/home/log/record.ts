@@ -73,7 +73,8 @@ export function isRecord(sector: Uint8Array): boolean {
 
 /** `undefined`: the sector is damaged. `sector`: one that {@link isRecord}, borrowed. */
 export function decodeRecord(sector: Uint8Array): DecodedRecord | undefined {
-  const copy = sector.slice();
+  // Not slice: that of a Buffer copies nothing.
+  const copy = new Uint8Array(sector);
   const view = viewOf(copy);
   const expected = view.getUint32(CHECKSUM_AT, true);
   view.setUint32(CHECKSUM_AT, 0, true);

@@ -35,17 +35,26 @@ export function createShmHome(cells: Cells, memory: Pick<KeptMemory, "shape">, p
  * No slot may be filled before the hosts of the dead front are gone: they still read what it had them write.
  */
 export function takeUpShmHome(cells: Cells, memory: KeptMemory, pieces: number): { home: Home; remains: Remains } {
-  const { entries, shape } = readHeader(cells);
-  if (shape !== memory.shape)
-    throw mismatched(`its data lies in memory of ${shape} bytes, ${memory.shape} are wanted by the limits of now`);
-  if (entries < pieces + SPARE_ENTRIES)
-    throw mismatched(`the ledger is for ${entries - SPARE_ENTRIES} pieces, ${pieces} are wanted by the limits of now`);
+  const entries = checkShmHome(cells, memory, pieces);
   const ledger = new Ledger(cells, entries);
   const stores = new Stores(cells);
   const store = stores.read();
   const found = readPieces(ledger, memory, store);
   tidy(ledger, found);
   return { home: new ShmHome(ledger, stores, found.sequence), remains: { store, pieces: found.pieces } };
+}
+
+/**
+ * Whether `takeUpShmHome` may be called once the other front has gone: it changes nothing, and looks at what doesn't change. Throws
+ * like that, and returns how many entries there are.
+ */
+export function checkShmHome(cells: Cells, memory: Pick<KeptMemory, "shape">, pieces: number): number {
+  const { entries, shape } = readHeader(cells);
+  if (shape !== memory.shape)
+    throw mismatched(`its data lies in memory of ${shape} bytes, ${memory.shape} are wanted by the limits of now`);
+  if (entries < pieces + SPARE_ENTRIES)
+    throw mismatched(`the ledger is for ${entries - SPARE_ENTRIES} pieces, ${pieces} are wanted by the limits of now`);
+  return entries;
 }
 
 /**
