@@ -64,7 +64,7 @@ export default defineDriver({
     const device = {
       size: medium.size,
       blockSize: SECTOR_BYTES,
-      identity: `${opening?.how === "other-store" ? "another" : "the one"} of ${file}`,
+      identity: `${opening?.how === "other-store" ? "another" : "the one"} of ${path ?? file}`,
 
       read: (offset: number, into: Uint8Array) =>
         attend("read", offset, into.byteLength, (lie) => {
