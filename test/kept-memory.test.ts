@@ -9,7 +9,7 @@ import { frontStorm } from "./reconnect-storm.ts";
 import { EXAMPLES, inScene } from "./scene.ts";
 import { serve } from "./serve.ts";
 
-const STORM_SECONDS = 3;
+const STORM_SECONDS = 2;
 const SECTOR_BYTES = 512;
 const DRIVERS: Record<string, string> = {
   memory: `memory:${DISK_BYTES}`,
