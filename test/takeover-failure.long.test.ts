@@ -84,8 +84,9 @@ test("of two that take over at once, one does", () =>
     assert.equal((await within("the old front to end", EVENT_TIMEOUT_MS, old.ended)).code, 0);
     const ends = fronts.map((front) => front.ended);
     const loser = await within("one of the two to end", EVENT_TIMEOUT_MS, Promise.race(ends));
-    assert.equal(loser.code, 1);
-    assert.match(loser.stderr, /^Cannot (hand over|ask the front|take over)[^\n]*\n$/);
+    // One that comes so late that the first serves already takes over from that.
+    if (loser.code === 0) assert.equal(loser.stderr, "");
+    else assert.match(loser.stderr, /^Cannot (hand over|ask the front|take over)[^\n]*\n$/);
     const winner = fronts.find((front) => !front.hasEnded) as Front;
     await until("the other one to be ready", EVENT_TIMEOUT_MS, () => winner.ready[0]);
     await takesOverStill(scene, winner, 1);
