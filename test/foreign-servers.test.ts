@@ -138,7 +138,7 @@ test("a server that is shutting down is given up, and no client hears of it", ne
   inScene(async (scene) => {
     const disk = newDisk(scene);
     const asked = scene.path("asked");
-    const script = `if mkdir ${asked} 2>/dev/null; then echo ESHUTDOWN going down >&2; exit 1; fi; ${WRITE}`;
+    const script = `if mkdir ${asked} 2>/dev/null; then cat >/dev/null; echo ESHUTDOWN going down >&2; exit 1; fi; ${WRITE}`;
     const front = await serve(scene, `exec:nbdkit -f -U {socket} sh ${plugin(scene, disk, script)}`);
     const client = await clientOf(scene, front);
     await client.write(4096, new Uint8Array(4096).fill(3));

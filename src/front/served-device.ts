@@ -377,7 +377,6 @@ export class ServedDevice {
     return { device, supervisor, runs, claim };
   }
 
-  /** Nothing that they tell comes before the parts are there. */
   #tellTakeUp({ remains, lastEpoch }: OpenHome): void {
     const count = remains?.pieces.length ?? 0;
     if (count === 0) return;
@@ -385,6 +384,7 @@ export class ServedDevice {
     this.#context.log.info(`${this.name}: takes up ${what}`);
   }
 
+  /** Nothing that they tell comes before the parts are there. */
   #makeRuns(memory: DeviceMemory["memory"]): DriverRuns {
     const { name } = this.#config;
     const { log, service } = this.#context;
