@@ -12,6 +12,7 @@ import { handover } from "./handover.ts";
 import { homes } from "./homes.ts";
 import { idle } from "./idle.ts";
 import { killCurve } from "./kill-curve.ts";
+import { overhead } from "./overhead.ts";
 import type { Outcome, Part, Settings } from "./part.ts";
 import { Progress } from "./progress.ts";
 import { recovery } from "./recovery.ts";
@@ -22,6 +23,7 @@ import { Workbench } from "./workbench.ts";
 
 const PARTS: readonly Part[] = [
   compare,
+  overhead,
   volatile,
   homes,
   flushes,

@@ -26,10 +26,10 @@ testDriver({
   outlives: "nothing",
 });
 testDriver({
-  name: "null (in memory, slow)",
+  name: "null (in memory, each call for another time)",
   driver: none,
   lacks: ["extents"],
-  options: () => ({ size: "8M", memory: "true", latency: "50us" }),
+  options: () => ({ size: "8M", memory: "true", latency: "exponential:50us", depth: "16" }),
   outlives: "nothing",
 });
 testDriver({ name: "file", driver: file, options: (t) => ({ path: newPath(t), size: "8M" }), outlives: "flushed" });

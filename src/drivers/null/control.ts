@@ -4,7 +4,8 @@
  *   0       1         2       3
  *   | ARMED | WAIT_US | FIRED | ENDED |
  *
- * ARMED grows when WAIT_US, or ENDED, has been set; FIRED grows when that time is over.
+ * ARMED grows when WAIT_US, or ENDED, has been set, also while the thread sleeps: then the new time counts, from now on. FIRED grows
+ * when that time is over.
  */
 export const ARMED = 0;
 export const WAIT_US = 1;

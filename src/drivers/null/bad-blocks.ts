@@ -1,0 +1,41 @@
+const RANGE = /^(\d+)(?:-(\d+))?$/;
+
+/** Blocks, both ends included. */
+interface Range {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Blocks that can't be read or written, as null_blk's `badblocks`. */
+export class BadBlocks {
+  readonly #ranges: Range[];
+  readonly #once: boolean;
+
+  /** `once`: a range is good again when a call has failed of it. */
+  constructor(ranges: readonly Range[], once: boolean) {
+    this.#ranges = [...ranges];
+    this.#once = once;
+  }
+
+  /** The first bad block of those `count` from `first` on, if there is one: a call that reaches it fails. */
+  strike(first: number, count: number): number | undefined {
+    let found: Range | undefined;
+    for (const range of this.#ranges) {
+      if (range.last < first || range.first >= first + count) continue;
+      if (found === undefined || range.first < found.first) found = range;
+    }
+    if (found === undefined) return undefined;
+    if (this.#once) this.#ranges.splice(this.#ranges.indexOf(found), 1);
+    return Math.max(first, found.first);
+  }
+}
+
+/** Reads "100-199,500": block numbers, both ends included. */
+export function parseRanges(text: string): readonly Range[] {
+  return text.split(",").map((part) => {
+    const [, first, last = first] = RANGE.exec(part) ?? [];
+    const range = { first: Number(first), last: Number(last) };
+    if (first !== undefined && range.first <= range.last && Number.isSafeInteger(range.last)) return range;
+    throw new Error(`it is ${JSON.stringify(text)}, numbers and ranges of blocks such as 100-199,500 were wanted`);
+  });
+}
