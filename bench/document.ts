@@ -14,19 +14,23 @@ export function writeDocument(reports: readonly Report[]): void {
 
 /** Throws `no-marks` where the marks are not there, in order. */
 export function withResults(document: string, reports: readonly Report[]): string {
-  const start = document.indexOf(START);
-  const end = document.indexOf(END);
-  if (start === -1 || end < start) {
-    throw new SkinkError(
-      "no-marks",
-      `Cannot write the results: the page lacks its marks, ${START} and ${END} were wanted`,
-    );
-  }
   const sections = reports.map(
     (report) => `### ${report.part}\n\n${formatReport(report)}\n\n${origin(report.machine)}`,
   );
-  const body = sections.length === 0 ? "None yet." : sections.join("\n\n");
-  return `${document.slice(0, start + START.length)}\n\n${body}\n\n${document.slice(end)}`;
+  return betweenMarks(document, START, END, sections.length === 0 ? "None yet." : sections.join("\n\n"));
+}
+
+/** The document with `body` between the two marks, in place of what was there. Throws `no-marks` as `withResults` does. */
+export function betweenMarks(document: string, startMark: string, endMark: string, body: string): string {
+  const start = document.indexOf(startMark);
+  const end = document.indexOf(endMark);
+  if (start === -1 || end < start) {
+    throw new SkinkError(
+      "no-marks",
+      `Cannot write the results: the page lacks its marks, ${startMark} and ${endMark} were wanted`,
+    );
+  }
+  return `${document.slice(0, start + startMark.length)}\n\n${body}\n\n${document.slice(end)}`;
 }
 
 function origin({ cpu, cpus, kernel, node }: Machine): string {

@@ -62,12 +62,12 @@ export const frontDeath: Part = {
         },
         RECONNECT,
       );
-      disk.load.resume();
+      disk.load.start();
       for (const victim of VICTIMS) {
         const deaths: Death[] = [];
         while (deaths.length < wanted && !disk.hasFailed) {
           progress.say(
-            `home ${home}, ${victim}: kill ${deaths.length + 1} of ${wanted}, ${disk.load.completed} requests`,
+            `home ${home}, ${victim}: kill ${deaths.length + 1} of ${wanted}, ${disk.load.tally.requests} requests`,
           );
           await delay(Math.random() * MAX_LIFE_MS, undefined, { signal: bench.signal });
           const death = await killOnce(bench, disk, victim, marks);
@@ -77,7 +77,7 @@ export const frontDeath: Part = {
       }
       progress.say("reading everything back");
       failures.push(...(await disk.end()));
-      completed += disk.load.completed;
+      completed += disk.load.tally.requests;
     }
     const kills = results.reduce((sum, { deaths }) => sum + deaths.length, 0);
     return {
@@ -148,7 +148,7 @@ async function killOnce(bench: Workbench, disk: LoadedDisk, victim: Victim, mark
   const before = await askFront(server.control, { command: "status" });
   const driver = before.devices[0]?.driver.pid ?? undefined;
   await load.nextCompletion();
-  load.watchGap();
+  load.takeLongestGapMs();
   const killedAt = timestampMs();
   sendKill(before.pid);
   if (victim === "front and driver" && driver !== undefined) sendKill(driver);
@@ -156,7 +156,7 @@ async function killOnce(bench: Workbench, disk: LoadedDisk, victim: Victim, mark
   if (after === undefined) return undefined;
   await load.nextCompletion();
   bench.signal.throwIfAborted();
-  const stallMs = load.longestGapMs;
+  const stallMs = load.takeLongestGapMs();
   const times = new Map<Place, number>(readMarks(marks, killedAt).map(({ place, at }) => [place, at]));
   const stagesMs: Record<string, number> = {};
   let from = killedAt;

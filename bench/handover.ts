@@ -66,15 +66,17 @@ export const handover: Part = {
       const options = { name: `${index}`, spec, flags, command: markedSkink(marks) };
       const disk = await LoadedDisk.start(bench, options, RECONNECT);
       const handovers: Handover[] = [];
-      disk.load.resume();
+      disk.load.start();
       while (handovers.length < wanted && !disk.hasFailed) {
-        progress.say(`${titleOf(one)}: handover ${handovers.length + 1} of ${wanted}, ${disk.load.completed} requests`);
+        progress.say(
+          `${titleOf(one)}: handover ${handovers.length + 1} of ${wanted}, ${disk.load.tally.requests} requests`,
+        );
         await delay(Math.random() * MAX_LIFE_MS, undefined, { signal: bench.signal });
         handovers.push(await handOver(bench, disk, options, marks));
       }
       progress.say("reading everything back");
       failures.push(...(await disk.end()));
-      completed += disk.load.completed;
+      completed += disk.load.tally.requests;
       results.push({ ...one, handovers });
     }
     const stallsOf = (handovers: readonly Handover[]): number[] => handovers.map(({ stallMs }) => stallMs);
@@ -139,15 +141,15 @@ function titleOf({ driver, home, guard }: Case): string {
 async function handOver(bench: Workbench, disk: LoadedDisk, options: SkinkOptions, marks: string): Promise<Handover> {
   const { load, server: old } = disk;
   await load.nextCompletion();
-  load.watchGap();
+  load.takeLongestGapMs();
   const since = timestampMs();
   const flags = [...(options.flags ?? []), "--take-over"];
   const server = await startSkink(bench, { ...options, flags });
   disk.servedBy(server);
   await load.nextCompletion();
-  const stallMs = load.longestGapMs;
+  const stallMs = load.takeLongestGapMs();
   const how = await bench.ended(old.tool);
-  if (how !== "exit code 0") load.failures.push(`The front before ended with ${how}\n${old.tool.errors()}`);
+  if (how !== "exit code 0") disk.failures.push(`The front before ended with ${how}\n${old.tool.errors()}`);
   const { pid } = await askFront(server.control, { command: "status" });
   const own = readMarks(marks, since).filter((mark) => mark.pid === pid);
   const times = new Map<Place, number>(own.map(({ place, at }) => [place, at]));

@@ -91,7 +91,7 @@ export const killCurve: Part = {
     for (const { disk } of sides) failures.push(...(await disk.end()));
     const curves = sides.map(({ name, runs }) => ({ name, points: intervals.map((ms) => pointOf(runs, ms)) }));
     const kills = sides.flatMap(({ runs }) => runs).reduce((sum, run) => sum + run.kills, 0);
-    const completed = sides.reduce((sum, { disk }) => sum + disk.load.completed, 0);
+    const completed = sides.reduce((sum, { disk }) => sum + disk.load.tally.requests, 0);
     return {
       report: {
         part: "kill-curve",
@@ -134,10 +134,10 @@ async function run(
   signal: AbortSignal,
 ): Promise<Run> {
   const { load } = disk;
-  load.resume();
+  load.start();
   await delay(SETTLE_MS, undefined, { signal });
   const startedAt = performance.now();
-  const before = load.completed;
+  const before = load.tally.requests;
   const passed = (ms: number): Promise<void> =>
     delay(Math.max(0, startedAt + ms - performance.now()), undefined, { signal });
   let kills = 0;
@@ -148,9 +148,9 @@ async function run(
     }
   }
   await passed(lengthMs);
-  const rate = ((load.completed - before) * 1000) / (performance.now() - startedAt);
+  const rate = ((load.tally.requests - before) * 1000) / (performance.now() - startedAt);
   await disk.soothe();
-  await load.pause();
+  await load.stop();
   return { intervalMs, rate, kills };
 }
 

@@ -2,13 +2,20 @@ import { setTimeout as delay } from "node:timers/promises";
 import { SkinkError } from "../src/block/errors.ts";
 import { askFront } from "../src/front/control-client.ts";
 import type { DeviceStatus, FrontStatus } from "../src/front/status.ts";
+import { VerifyingLoad } from "../src/load/load.ts";
+import { blocks } from "../src/load/patterns.ts";
 import { NbdClient, type NbdClientOptions } from "../src/nbd/index.ts";
 import { deviceStatus, type SkinkOptions, type SkinkServer, startSkink } from "./servers.ts";
-import { VerifyingLoad } from "./verifying-load.ts";
 import type { Workbench } from "./workbench.ts";
 
 /** Requests in flight. */
 export const DEPTH = 16;
+const BLOCK_BYTES = 4096;
+const LOAD_BYTES = 64 << 20;
+/** In a hundred requests; the others are reads. */
+const WRITES = 75;
+/** One request of a lane in so many. */
+const FLUSH_EVERY = 32;
 const POLL_MS = 2;
 /** While a front starts, each question takes time that it wants itself. */
 const FRONT_POLL_MS = 20;
@@ -22,6 +29,8 @@ export const RECONNECT: NbdClientOptions = {
 /** A front with one device, and a client that puts a verifying load on it. */
 export class LoadedDisk {
   readonly load: VerifyingLoad;
+  /** What else has gone wrong. */
+  readonly failures: string[] = [];
   readonly #bench: Workbench;
   readonly #client: NbdClient;
   #server: SkinkServer;
@@ -30,7 +39,13 @@ export class LoadedDisk {
     this.#bench = bench;
     this.#server = server;
     this.#client = client;
-    this.load = new VerifyingLoad(client, DEPTH);
+    this.load = new VerifyingLoad([client], {
+      pattern: blocks(BLOCK_BYTES, WRITES, FLUSH_EVERY),
+      seed: 1,
+      depth: DEPTH,
+      bytes: LOAD_BYTES,
+      sectorBytes: BLOCK_BYTES,
+    });
   }
 
   /** The load is at rest yet. */
@@ -49,7 +64,8 @@ export class LoadedDisk {
   }
 
   get hasFailed(): boolean {
-    return this.load.failures.length > 0;
+    const { errors, wrong } = this.load.tally;
+    return errors + wrong + this.failures.length > 0;
   }
 
   /** Waits for an incarnation after `epoch` to be live. `undefined` where the load has failed meanwhile: it knows why. */
@@ -59,7 +75,7 @@ export class LoadedDisk {
       const device = await deviceStatus(this.server);
       if (device.state === "live" && device.epoch > epoch) return device;
       if (performance.now() > deadline) {
-        this.load.failures.push(`No recovery within ${RECOVERY_TIMEOUT_MS} ms: the device is ${device.state}`);
+        this.failures.push(`No recovery within ${RECOVERY_TIMEOUT_MS} ms: the device is ${device.state}`);
         return undefined;
       }
       await delay(POLL_MS, undefined, { signal: this.#bench.signal });
@@ -80,7 +96,7 @@ export class LoadedDisk {
         throw error;
       });
       if (status !== undefined && status.pid !== before && status.devices[0]?.state === "live") return status;
-      if (performance.now() > deadline) this.load.failures.push(`No front within ${RECOVERY_TIMEOUT_MS} ms`);
+      if (performance.now() > deadline) this.failures.push(`No front within ${RECOVERY_TIMEOUT_MS} ms`);
       await delay(FRONT_POLL_MS, undefined, { signal: this.#bench.signal });
     }
     return undefined;
@@ -107,11 +123,16 @@ export class LoadedDisk {
 
   /** Reads everything back and stops the front. Returns what has gone wrong since the start, a line each. */
   async end(): Promise<string[]> {
-    await this.load.finish();
+    await this.load.stop();
+    await this.load.readBack();
     await this.#client.close();
     const how = await this.#bench.stop(this.server.tool);
     const ending = how === "exit code 0" ? [] : [`The front ended with ${how}`];
-    return [...this.load.failures, ...ending];
+    const { errors, firstError, wrong, wrongs } = this.load.tally;
+    const refused = errors === 0 ? [] : [`${errors} requests failed, the first one: ${firstError}`];
+    const unnamed = wrong - wrongs.length;
+    const more = unnamed === 0 ? [] : [`${unnamed} more sectors were wrong`];
+    return [...this.failures, ...refused, ...wrongs.map(({ description }) => description), ...more, ...ending];
   }
 }
 

@@ -69,17 +69,17 @@ export const recovery: Part = {
       for (const { disk, wanted, maxLifeMs, counted, kills } of sides) {
         const count = (): number => kills.filter((kill) => kill.standby === counted).length;
         const until = Math.ceil((wanted * round) / rounds);
-        disk.load.resume();
+        disk.load.start();
         while (count() < until && !disk.hasFailed) {
           if (kills.length === MAX_ATTEMPTS * wanted) {
-            disk.load.failures.push(`Only ${count()} of ${kills.length} kills found the spare ready`);
+            disk.failures.push(`Only ${count()} of ${kills.length} kills found the spare ready`);
             break;
           }
-          progress.say(`kill ${count() + 1} of ${wanted}, standby ${counted}, ${disk.load.completed} requests`);
+          progress.say(`kill ${count() + 1} of ${wanted}, standby ${counted}, ${disk.load.tally.requests} requests`);
           const kill = await killOnce(bench, disk, Math.random() * maxLifeMs, counted === "ready");
           if (kill !== undefined) kills.push(kill);
         }
-        await disk.load.pause();
+        await disk.load.stop();
       }
     }
     progress.say("reading everything back");
@@ -87,7 +87,7 @@ export const recovery: Part = {
     const bareStarts = await timeBareStarts(bench);
 
     const kills = sides.flatMap((side) => side.kills);
-    const completed = standby.load.completed + off.load.completed;
+    const completed = standby.load.tally.requests + off.load.tally.requests;
     const of = (group: Standby): Kill[] => kills.filter((kill) => kill.standby === group);
     const counts = `${of("ready").length} with a spare that was ready, ${of("not ready").length} before it was, ${of("off").length} without standby`;
     return {
@@ -175,7 +175,7 @@ async function killOnce(
   await delay(lifeMs, undefined, { signal: bench.signal });
   const isReady = standby && (await hasReadySpare(server.tool.pid, before.driver.pid));
   await load.nextCompletion();
-  load.watchGap();
+  load.takeLongestGapMs();
   process.kill(before.driver.pid, "SIGKILL");
   await delay(UNDISTURBED_MS);
   const after = await disk.live(before.epoch);
@@ -184,7 +184,7 @@ async function killOnce(
   await load.nextCompletion();
   const { openMs: open, replayMs: replay } = recovered;
   const wait = Math.max(0, recovered.totalMs - recovered.detectMs - open - replay);
-  const stall = load.longestGapMs;
+  const stall = load.takeLongestGapMs();
   return {
     standby: standby ? (isReady ? "ready" : "not ready") : "off",
     stall,

@@ -1,8 +1,4 @@
-/** A line of text in an SVG; `x` and `y` in pixels, at its start on its baseline. `attributes`: further ones, as they stand. */
-export function text(x: number, y: number, content: string, attributes = ""): string {
-  const escaped = content.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-  return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" ${attributes}>${escaped}</text>`;
-}
+export { text } from "../src/torture/report/svg.ts";
 
 /** A whole picture of those marks on white ground; sizes in pixels. */
 export function picture(title: string, width: number, height: number, marks: readonly string[]): string {

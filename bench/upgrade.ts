@@ -44,17 +44,17 @@ export const upgrade: Part = {
     for (const [index, { title, spec }] of cases.entries()) {
       const disk = await LoadedDisk.start(bench, { name: `${index}`, spec: configFile(bench, `${index}.yaml`, spec) });
       const stalls: Stall[] = [];
-      disk.load.resume();
+      disk.load.start();
       while (stalls.length < wanted && !disk.hasFailed) {
-        progress.say(`${title}, upgrade ${stalls.length + 1} of ${wanted}, ${disk.load.completed} requests`);
+        progress.say(`${title}, upgrade ${stalls.length + 1} of ${wanted}, ${disk.load.tally.requests} requests`);
         await delay(Math.random() * MAX_LIFE_MS, undefined, { signal: bench.signal });
         const stall = await upgradeOnce(disk, spec);
-        if (typeof stall === "string") disk.load.failures.push(stall);
+        if (typeof stall === "string") disk.failures.push(stall);
         else stalls.push(stall);
       }
       progress.say("reading everything back");
       failures.push(...(await disk.end()));
-      completed += disk.load.completed;
+      completed += disk.load.tally.requests;
       results.push({ title, stalls });
     }
 
@@ -113,7 +113,7 @@ function configFile(bench: Workbench, name: string, spec: string): string {
 /** Why not, where the device was not upgraded. */
 async function upgradeOnce({ server, load }: LoadedDisk, spec: string): Promise<Stall | string> {
   await load.nextCompletion();
-  load.watchGap();
+  load.takeLongestGapMs();
   try {
     const { outcome, stallMs, reason } = await askFront(server.control, {
       command: "upgrade",
@@ -124,7 +124,7 @@ async function upgradeOnce({ server, load }: LoadedDisk, spec: string): Promise<
     });
     if (outcome !== "upgraded") return `An upgrade was ${outcome}: ${reason}`;
     await load.nextCompletion();
-    return { client: load.longestGapMs, front: stallMs };
+    return { client: load.takeLongestGapMs(), front: stallMs };
   } catch (error) {
     if (error instanceof SkinkError) return error.message;
     throw error;

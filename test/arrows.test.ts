@@ -26,12 +26,16 @@ const ARROWS: Record<string, readonly string[]> = {
   "home/shm": ["shadow"],
   "home/log": ["shadow"],
   home: ["home/shm", "home/log", "os", "shadow"],
+  load: ["nbd/client", "block"],
+  crashes: ["record", "nbd/server", "nbd/uri.ts", "os"],
   service: ["os"],
   // What starts a front and outlives it; nothing uses it.
   guard: ["service"],
   host: ["link", "drivers", "layers", "os"],
   front: ["nbd/server", "supervisor", "link", "home", "service"],
-  cli: ["front"],
+  cli: ["front", "crashes", "load", "record", "torture"],
+  torture: ["front", "load"],
+  record: ["front/tap.ts", "shadow", "os"],
   // src/index.ts, what the package exports.
   ".": ["front"],
   sim: ["nbd/server", "supervisor", "home/shm", "home/log", "link/arena.ts"],

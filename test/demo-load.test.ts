@@ -1,15 +1,17 @@
 /** The load of the demo: what it says of a disk has to be believed. */
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { Load } from "../src/cli/load.ts";
+import { VerifyingLoad } from "../src/load/load.ts";
+import { blocks } from "../src/load/patterns.ts";
+import { NbdClient } from "../src/nbd/index.ts";
 import { EXAMPLES, inScene } from "./scene.ts";
 import { serve } from "./serve.ts";
-import { until } from "./until.ts";
+import { within } from "./until.ts";
 
-/** Few enough to have all been written before the kill, and to be held until then without an own flush. */
-const BLOCKS = 256;
-const WRITTEN_IOS = 2000;
-const IOS_TIMEOUT_MS = 20_000;
+/** Little enough to have all been written before the kill, and to be held until then without an own flush. */
+const BYTES = 1 << 20;
+const WRITTEN = 2000;
+const WRITTEN_TIMEOUT_MS = 20_000;
 
 for (const [shadow, flags] of [
   ["on", []],
@@ -19,17 +21,22 @@ for (const [shadow, flags] of [
   test(`the demo's load ${claim} when a driver dies with the shadow ${shadow}`, () =>
     inScene(async (scene) => {
       const front = await serve(scene, `${EXAMPLES}/volatile.ts?size=8M`, { args: flags });
-      const never = Number.POSITIVE_INFINITY;
-      const load = await Load.connect({ uri: front.uri, blocks: BLOCKS, queueDepth: 16, writesPerFlush: never });
-      const running = load.run();
-      await until("the blocks to be written", IOS_TIMEOUT_MS, () => load.result.ios > WRITTEN_IOS || undefined);
+      const client = await NbdClient.connect(front.uri);
+      scene.defer(() => client.destroy());
+      const pattern = blocks(4096, 60, Number.POSITIVE_INFINITY);
+      const load = new VerifyingLoad([client], { pattern, seed: 1, depth: 16, bytes: BYTES });
+      const written = async (): Promise<void> => {
+        while (load.tally.writes < WRITTEN) await load.nextCompletion();
+      };
+      load.start();
+      await within("the blocks to be written", WRITTEN_TIMEOUT_MS, written());
       await front.killDriver();
-      load.stop();
-      await running;
-      await load.verify();
-      await load.close();
-      assert.equal(load.result.errors, 0, load.result.firstError);
-      assert.equal(load.result.lost > 0, shadow === "off", `${load.result.lost} writes were lost`);
+      await load.stop();
+      await load.readBack();
+      await client.close();
+      const { errors, firstError, wrong } = load.tally;
+      assert.equal(errors, 0, firstError);
+      assert.equal(wrong > 0, shadow === "off", `${wrong} sectors were lost`);
       await front.stop();
     }));
 }

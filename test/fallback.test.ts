@@ -6,7 +6,7 @@ import type { NbdClient } from "../src/nbd/index.ts";
 import type { DeviceState } from "../src/supervisor/supervisor.ts";
 import { clientOf, newDisk } from "./foreign.ts";
 import { newest, nextEvent } from "./front-events.ts";
-import { GENTLE, Load, seededRandom } from "./load.ts";
+import { GENTLE, Load } from "./load.ts";
 import { inScene, type Scene } from "./scene.ts";
 import { type Front, serve } from "./serve.ts";
 import { SickDisk, signal } from "./sick-disk.ts";
@@ -18,7 +18,7 @@ const NAME = "disk";
 test("a driver over its budget of restarts makes way for the fallback, until the operator wants it back", () =>
   inScene(async (scene) => {
     const { front } = await serveSick(scene, { policy: "{ restartBudget: 2 }", hasFallback: true });
-    const load = await Load.start(scene, front.uri, seededRandom(5), GENTLE);
+    const load = await Load.start(scene, front.uri, 5, GENTLE);
     const after = await newest(front);
     await killUntil(front, after, "fallback", 3);
     const { reason } = await nextEvent(front, "fallback", { after });

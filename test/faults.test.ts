@@ -6,7 +6,7 @@ import { FAULT_TABLE, HANG_GOAL_MS, type Row } from "./fault-table.ts";
 import { newDisk } from "./foreign.ts";
 import { newest, nextEvent } from "./front-events.ts";
 import { withinGoal } from "./goal.ts";
-import { GENTLE, Load, seededRandom } from "./load.ts";
+import { GENTLE, Load } from "./load.ts";
 import { peer } from "./peers.ts";
 import { inScene } from "./scene.ts";
 import { serve } from "./serve.ts";
@@ -50,7 +50,7 @@ for (const [program, command] of [
       inScene(async (scene) => {
         newDisk(scene);
         const front = await serve(scene, `exec:${command}`);
-        const load = isBusy ? await Load.start(scene, front.uri, seededRandom(2), GENTLE) : undefined;
+        const load = isBusy ? await Load.start(scene, front.uri, 2, GENTLE) : undefined;
         await withinGoal(HANG_GOAL_MS, async () => {
           const { epoch } = await front.until("live");
           const after = await newest(front);

@@ -6,9 +6,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { NbdClient } from "../src/nbd/index.ts";
 import { verify } from "./fio.ts";
 import { Killer } from "./killer.ts";
-import { DISK_BYTES, Load, type Random, seededRandom } from "./load.ts";
+import { DISK_BYTES, Load } from "./load.ts";
 import { peer } from "./peers.ts";
 import { familyOf } from "./processes.ts";
+import { type Random, seededRandom } from "./random.ts";
 import { RemoteServer } from "./remote-server.ts";
 import { inScene, type Scene } from "./scene.ts";
 import { serve } from "./serve.ts";
@@ -89,7 +90,7 @@ test("nothing is lost when somebody else kills and restarts a remote server", { 
       const server = new RemoteServer(scene, ["nbdkit", "-f", "--filter=cache", "file", disk]);
       await server.start();
       const front = await serve(scene, `nbd+unix:///?socket=${server.socket}`);
-      const load = await Load.start(scene, front.uri, seededRandom(seed));
+      const load = await Load.start(scene, front.uri, seed);
       const random = seededRandom(seed + 1);
       for (let count = 0; count < KILLS && !load.hasFailed; count++) {
         await sleep(random(MAX_LIFE_MS));
@@ -141,5 +142,5 @@ function newDisk(scene: Scene, bytes: number = DISK_BYTES): string {
 
 /** After a stop, all that was acknowledged is there. */
 function checkMedium(load: Load, file: string): void {
-  load.history.endRead(load.history.beginRead(), 0, Uint8Array.from(readFileSync(file)));
+  load.checkBytes(readFileSync(file));
 }

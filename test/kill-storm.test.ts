@@ -1,6 +1,7 @@
 import { readFileSync, rmSync } from "node:fs";
 import { test } from "node:test";
-import { DISK_BYTES, Load, seededRandom } from "./load.ts";
+import { DISK_BYTES, Load } from "./load.ts";
+import { seededRandom } from "./random.ts";
 import { EXAMPLES, inScene } from "./scene.ts";
 import { serve } from "./serve.ts";
 import { kill, storm, withSeed } from "./storm.ts";
@@ -23,15 +24,15 @@ test("a storm of kills loses nothing of a volatile disk", () =>
 test("a storm of kills loses nothing of a file, which holds everything after the stop", () =>
   inScene(async (scene) => {
     const file = scene.path("disk.img");
-    const { history } = await storm(scene, `file:${file}?size=${DISK_BYTES}`);
-    history.endRead(history.beginRead(), 0, Uint8Array.from(readFileSync(file)));
+    const load = await storm(scene, `file:${file}?size=${DISK_BYTES}`);
+    load.checkBytes(readFileSync(file));
   }));
 
 test("a stop makes durable what a volatile disk held back", () =>
   inScene(async (scene) => {
     const file = scene.path("disk.img");
-    const { history } = await storm(scene, `${EXAMPLES}/volatile.ts?size=${DISK_BYTES}&path=${file}`);
-    history.endRead(history.beginRead(), 0, Uint8Array.from(readFileSync(file)));
+    const load = await storm(scene, `${EXAMPLES}/volatile.ts?size=${DISK_BYTES}&path=${file}`);
+    load.checkBytes(readFileSync(file));
   }));
 
 test("what was flushed is on the medium when front and driver are killed together", () =>
@@ -44,14 +45,14 @@ test("what was flushed is on the medium when front and driver are killed togethe
       await withSeed("a power cut", async (seed) => {
         const file = scene.path(`disk-${round}.img`);
         const front = await serve(scene, `${EXAMPLES}/volatile.ts?size=${DISK_BYTES}&path=${file}`);
-        const load = await Load.start(scene, front.uri, seededRandom(seed));
+        const load = await Load.start(scene, front.uri, seed);
         await kill(front, seededRandom(seed + 1), { kills: KILLS_BEFORE_POWER_CUT, isOver: () => load.hasFailed });
         await front.end("SIGKILL");
         await load.stopWithoutServer();
         await until("the driver to go", GONE_TIMEOUT_MS, async () =>
           (await scene.leftovers(0)).some((line) => line.startsWith("process")) ? undefined : true,
         );
-        load.checkMedium(Uint8Array.from(readFileSync(file)));
+        load.checkMedium(readFileSync(file));
       });
     }
   }));

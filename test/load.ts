@@ -1,20 +1,16 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { strict as assert } from "node:assert";
+import { VerifyingLoad } from "../src/load/load.ts";
+import { PATTERNS, type PatternMaker } from "../src/load/patterns.ts";
+import type { Wrong } from "../src/load/wrong.ts";
 import { NbdClient, type NbdClientOptions } from "../src/nbd/index.ts";
 import type { Scene } from "./scene.ts";
-import { SECTOR_BYTES, SectorHistory } from "./sector-history.ts";
 import { within } from "./until.ts";
 
 export const DISK_BYTES = 4 << 20;
-const SECTORS = DISK_BYTES / SECTOR_BYTES;
-const MAX_REQUEST_SECTORS = 64;
-/** Half of the requests go here, so that many of them overlap. */
-const HOT_SECTORS = 256;
 const CLIENTS = 3;
 const REQUESTS_EACH = 6;
 const REPLY_TIMEOUT_MS = 20_000;
-
-/** A whole number, 0 ≤ n < bound. */
-export type Random = (bound: number) => number;
+const READ_BACK_TIMEOUT_MS = 60_000;
 
 export interface LoadOptions {
   /** How long each request of a client waits for its turn after the one before. Not at all if left out. */
@@ -26,121 +22,83 @@ export interface LoadOptions {
 /** A load that leaves the cores to others, for the most part. */
 export const GENTLE: LoadOptions = { pauseMs: 5 };
 
-/** Several clients that write and check the same disk of DISK_BYTES, from different connections, all the time. */
-export class Load {
-  readonly history = new SectorHistory(SECTORS);
-  readonly #clients: readonly NbdClient[];
-  readonly #random: Random;
-  readonly #pauseMs: number;
-  readonly #lanes: Promise<void>[];
-  #isOver = false;
-  #failure: unknown;
-  /** When the newest flush of those acknowledged was asked for. What came before it has to be durable. */
-  #flushedSince: number;
+/** Half of the requests in a few sectors, so that many of them overlap; the others anywhere. */
+const mixed: PatternMaker = (region) => {
+  const draws = [PATTERNS.random(region), PATTERNS.overlapping(region)] as const;
+  return (random, choice) => draws[random.below(2) as 0 | 1](random, choice);
+};
 
-  static async start(scene: Scene, uri: string, random: Random, options: LoadOptions = {}): Promise<Load> {
-    const clients = await Promise.all(Array.from({ length: CLIENTS }, () => NbdClient.connect(uri, options.client)));
+/** Several clients that write and check the same disk of DISK_BYTES, from different connections, all the time. None may fail. */
+export class Load {
+  readonly #clients: readonly NbdClient[];
+  readonly #load: VerifyingLoad;
+
+  static async start(scene: Scene, uri: string, seed: number, options: LoadOptions = {}): Promise<Load> {
+    const connect = () => NbdClient.connect(uri, options.client);
+    const clients = await Promise.all([connect(), ...Array.from({ length: CLIENTS - 1 }, connect)]);
     scene.defer(() => {
       for (const client of clients) client.destroy();
     });
-    return new Load(clients, random, options);
+    return new Load(clients as [NbdClient, ...NbdClient[]], seed, options);
   }
 
-  private constructor(clients: readonly NbdClient[], random: Random, { pauseMs = 0 }: LoadOptions) {
+  private constructor(clients: [NbdClient, ...NbdClient[]], seed: number, { pauseMs = 0 }: LoadOptions) {
     this.#clients = clients;
-    this.#random = random;
-    this.#pauseMs = pauseMs;
-    this.#flushedSince = this.history.beginRead();
-    this.#lanes = clients.flatMap((client) => Array.from({ length: REQUESTS_EACH }, () => this.#lane(client)));
+    this.#load = new VerifyingLoad(clients, { pattern: mixed, seed, depth: REQUESTS_EACH, bytes: DISK_BYTES, pauseMs });
+    this.#load.start();
   }
 
   /** Whether a request has failed, or was wrong. */
   get hasFailed(): boolean {
-    return this.#failure !== undefined;
+    const { errors, wrong } = this.#load.tally;
+    return errors + wrong > 0;
   }
 
   /** Asks nothing more, and waits for what is in flight. Rejects where a request has failed, or was wrong. */
   async stop(): Promise<void> {
-    this.#isOver = true;
-    await within("the replies to what is in flight", REPLY_TIMEOUT_MS, Promise.all(this.#lanes));
-    if (this.#failure !== undefined) throw this.#failure;
+    await within("the replies to what is in flight", REPLY_TIMEOUT_MS, this.#load.stop());
+    this.#check();
   }
 
   /** As `stop`, of clients whose server is gone: what was in flight is neither done nor undone. */
   async stopWithoutServer(): Promise<void> {
-    await this.stop().catch((error) => {
-      if (error.code !== "disconnected") throw error;
-    });
+    await within("the replies to what is in flight", REPLY_TIMEOUT_MS, this.#load.stop());
+    const { firstError = "", wrongs } = this.#load.tally;
+    assert.match(firstError, /^\w+: Cannot go on with the NBD connection/);
+    needNothingWrong(wrongs);
   }
 
-  /** Reads the whole disk. Rejects where it holds what it can't. */
+  /** Reads the whole disk. Rejects where that fails, or the disk holds what it can't. */
   async readAll(): Promise<void> {
-    const startedAt = this.history.beginRead();
-    this.history.endRead(startedAt, 0, await (this.#clients[0] as NbdClient).read(0, DISK_BYTES));
+    await within("the whole disk", READ_BACK_TIMEOUT_MS, this.#load.readBack({ flush: false }));
+    this.#check();
+  }
+
+  /** Checks the bytes of the whole disk, from wherever they are, as those of a read are checked. */
+  checkBytes(bytes: Uint8Array): void {
+    const { history } = this.#load;
+    needNothingWrong(history.endRead(history.beginRead(0, history.sectors), bytes.subarray(0, DISK_BYTES)));
   }
 
   /** Checks a medium that has lost its power: all of it was written since the newest flush, or is from before it. */
   checkMedium(bytes: Uint8Array): void {
-    this.history.endRead(this.#flushedSince, 0, bytes);
+    needNothingWrong(this.#load.history.afterPowerCut(0, bytes.subarray(0, DISK_BYTES)));
   }
 
   async close(): Promise<void> {
     await Promise.all(this.#clients.map((client) => client.close()));
   }
 
-  async #lane(client: NbdClient): Promise<void> {
-    try {
-      while (!this.#isOver) {
-        await this.#request(client);
-        if (this.#pauseMs > 0) await sleep(this.#pauseMs);
-      }
-    } catch (error) {
-      this.#failure ??= error;
-      this.#isOver = true;
-    }
-  }
-
-  async #request(client: NbdClient): Promise<void> {
-    const { history } = this;
-    const random = this.#random;
-    const count = 1 + random(random(4) === 0 ? MAX_REQUEST_SECTORS : 8);
-    const sector = random((random(2) === 0 ? HOT_SECTORS : SECTORS) - count);
-    const [offset, length] = [sector * SECTOR_BYTES, count * SECTOR_BYTES];
-    const choice = random(100);
-    if (choice < 30) {
-      const startedAt = history.beginRead();
-      history.endRead(startedAt, sector, await client.read(offset, length));
-    } else if (choice < 36) {
-      const startedAt = history.beginRead();
-      await client.flush();
-      this.#flushed(startedAt);
-    } else if (choice < 44) {
-      const change = history.begin("zeroes", sector, count);
-      await client.zero(offset, length, { mayTrim: random(2) === 0, fua: random(4) === 0 });
-      history.end(change);
-    } else if (choice < 49 && client.canTrim) {
-      const change = history.begin("unspecified", sector, count);
-      await client.trim(offset, length);
-      history.end(change);
-    } else {
-      const change = history.begin("stamp", sector, count);
-      await client.write(offset, history.stamped(change), { fua: random(8) === 0 });
-      history.end(change);
-    }
-  }
-
-  /** The history keeps what a read of the medium may find, as if that read had begun with the flush. */
-  #flushed(startedAt: number): void {
-    this.history.abandonRead(Math.min(this.#flushedSince, startedAt));
-    this.#flushedSince = Math.max(this.#flushedSince, startedAt);
+  #check(): void {
+    const { errors, firstError, wrongs } = this.#load.tally;
+    assert.equal(errors, 0, firstError);
+    needNothingWrong(wrongs);
   }
 }
 
-/** Whole numbers below a bound, the same ones for the same seed: a linear congruential generator (MMIX). */
-export function seededRandom(seed: number): Random {
-  let state = BigInt(seed);
-  return (bound) => {
-    state = BigInt.asUintN(64, state * 6364136223846793005n + 1442695040888963407n);
-    return Number((state >> 33n) % BigInt(bound));
-  };
+function needNothingWrong(wrongs: readonly Wrong[]): void {
+  assert.deepEqual(
+    wrongs.map(({ description }) => description),
+    [],
+  );
 }

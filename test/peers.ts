@@ -29,6 +29,7 @@ const PEERS = {
   "qemu-nbd": program("qemu-nbd", "qemu-utils"),
   nbdkit: program("nbdkit", "nbdkit"),
   "nbd-client": program("nbd-client", "nbd-client"),
+  "nbd-server": program("nbd-server", "nbd-server"),
   unshare: program("unshare", "util-linux"),
   certtool: program("certtool", "gnutls-bin"),
   psktool: program("psktool", "gnutls-bin"),

@@ -7,7 +7,8 @@ import { askFront } from "../src/front/control-client.ts";
 import type { NbdClient } from "../src/nbd/index.ts";
 import { clientOf } from "./foreign.ts";
 import { nextEvent } from "./front-events.ts";
-import { DISK_BYTES, GENTLE, Load, type Random, seededRandom } from "./load.ts";
+import { DISK_BYTES, GENTLE, Load } from "./load.ts";
+import { type Random, seededRandom } from "./random.ts";
 import { inScene, type Scene } from "./scene.ts";
 import { type Front, serve } from "./serve.ts";
 import { SickDisk, signal } from "./sick-disk.ts";
@@ -91,7 +92,7 @@ test("an acknowledged write whose replay kills stays readable, and is written wh
 test("nobody is convicted of what an external SIGKILL does", async (context) => {
   await inScene(async (scene) => {
     const { disk, front } = await serveSick(scene);
-    const load = await Load.start(scene, front.uri, seededRandom(3), GENTLE);
+    const load = await Load.start(scene, front.uri, 3, GENTLE);
     for (const [what, kills, orders] of [
       ["fast", 5, []],
       ["slow", 15, ["read late", "write late", "flush late"]],

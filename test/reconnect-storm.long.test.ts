@@ -6,8 +6,9 @@ import { once } from "node:events";
 import { readFileSync, rmSync } from "node:fs";
 import { test } from "node:test";
 import { verify } from "./fio.ts";
-import { DISK_BYTES, type Random, seededRandom } from "./load.ts";
+import { DISK_BYTES } from "./load.ts";
 import { peer } from "./peers.ts";
+import { type Random, seededRandom } from "./random.ts";
 import { guarded, type OutlivingHome } from "./reconnect-home.ts";
 import { type Deaths, frontStorm, killAtRandom } from "./reconnect-storm.ts";
 import { listens } from "./remote-server.ts";
@@ -32,7 +33,7 @@ for (const home of ["shm", "disk"] as const) {
       const spec = `${EXAMPLES}/volatile.ts?size=${DISK_BYTES}&path=${file}`;
       const { load, deaths } = await frontStorm(scene, spec, { home, seconds });
       context.diagnostic(JSON.stringify(deaths));
-      load.history.endRead(load.history.beginRead(), 0, Uint8Array.from(readFileSync(file)));
+      load.checkBytes(readFileSync(file));
     }));
 }
 

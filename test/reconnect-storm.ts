@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Load, type Random, seededRandom } from "./load.ts";
+import { Load } from "./load.ts";
+import { type Random, seededRandom } from "./random.ts";
 import { guarded, type OutlivingHome } from "./reconnect-home.ts";
 import { endFront, FRONT_DEATHS, frontOf, type Killed, killBehind } from "./reconnect-kill.ts";
 import type { Scene } from "./scene.ts";
@@ -40,7 +41,7 @@ export async function frontStorm(
 ): Promise<{ readonly load: Load; readonly deaths: Deaths }> {
   return await withSeed(`a storm over ${spec} and its front, home ${home}`, async (seed) => {
     const guard = await serve(scene, spec, { args: guarded(scene, home) });
-    const load = await Load.start(scene, guard.uri, seededRandom(seed), { client: RECONNECT });
+    const load = await Load.start(scene, guard.uri, seed, { client: RECONNECT });
     const deaths = await killAtRandom(guard, seededRandom(seed + 1), { seconds, isOver: () => load.hasFailed });
     await load.stop();
     await load.readAll();

@@ -13,7 +13,9 @@ const STATUS_TIMEOUT_MS = 10_000;
 const LOG_TIMEOUT_MS = 10_000;
 
 export interface ServeOptions {
-  /** More arguments of `serve`. */
+  /** "serve" if left out. */
+  readonly command?: "serve" | "record";
+  /** More arguments of the command. */
   readonly args?: readonly string[];
   /** How many devices will be ready. 1 if left out. */
   readonly devices?: number;
@@ -38,7 +40,7 @@ export async function serve(scene: Scene, spec: string, options: ServeOptions = 
 export function startServing(scene: Scene, spec: string, options: ServeOptions = {}): Front {
   const control = scene.path("control");
   const listener = options.ownListener ? [] : ["--socket", scene.path("nbd")];
-  const args = ["serve", spec, ...listener, "--control", control, ...(options.args ?? [])];
+  const args = [options.command ?? "serve", spec, ...listener, "--control", control, ...(options.args ?? [])];
   // The tests' cache of compiled modules is not for a front and its driver hosts: they start as they do for users.
   const environment = [`NODE_OPTIONS=${options.nodeOptions ?? ""}`, "NODE_COMPILE_CACHE="];
   const child = scene.spawn("env", [...environment, process.execPath, SKINK, ...args]);

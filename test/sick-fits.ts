@@ -1,6 +1,7 @@
 /** What may befall the process of sick-driver.ts. */
 import { openSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { SEIZURES } from "../src/torture/tamper/seizures.ts";
 
 /** What a disk that has become slow takes, and a well one. */
 const SLOW_MS = 100;
@@ -48,7 +49,7 @@ export class Fits {
 
 function fitsOf(patient: Fits) {
   return {
-    exit: () => process.exit(3),
+    exit: SEIZURES.exit,
     abort: () => process.abort(),
     kill: () => process.kill(process.pid, "SIGKILL"),
     // The call that it befalls is not answered first.
@@ -59,7 +60,7 @@ function fitsOf(patient: Fits) {
       return NEVER;
     },
     reject: () => {
-      Promise.reject(new Error("nobody listens"));
+      SEIZURES.rejection();
       return NEVER;
     },
     heap: () => fillHeap(patient.leaked),
@@ -71,9 +72,7 @@ function fitsOf(patient: Fits) {
       patient.deadlocked = true;
       return NEVER;
     },
-    loop: () => {
-      for (;;);
-    },
+    loop: SEIZURES.loop,
     stop: () => process.kill(process.pid, "SIGSTOP"),
     block: () => wait(Number.POSITIVE_INFINITY),
 

@@ -4,7 +4,8 @@
  */
 import { writeSync } from "node:fs";
 import { CONTROL_FD, DOORBELL_FD } from "../src/link/control.ts";
-import { HostRing, RING_DEPTH } from "../src/link/ring.ts";
+import { RING_DEPTH } from "../src/link/ring.ts";
+import { type Complete, rewriteCompletions } from "../src/torture/tamper/completions.ts";
 
 /** More than a small load has outstanding; few enough that none which the front has still to take is overwritten. */
 const TOO_MANY = RING_DEPTH / 2;
@@ -14,8 +15,6 @@ const NO_ERROR_NUMBER = 4095;
 const FLOOD = "!".repeat(4096);
 
 export type Rule = keyof typeof BROKEN_RULES;
-
-type Complete = (tag: number, errno: number, count: number) => void;
 
 export const BROKEN_RULES = {
   "unknown-tag": () => nextCompletion((complete) => complete(UNUSED_TAG, 0, 0)),
@@ -33,11 +32,10 @@ export const BROKEN_RULES = {
 
 /** Has the next completion written in another way. */
 function nextCompletion(write: (complete: Complete, tag: number, errno: number, count: number) => void): void {
-  const { complete } = HostRing.prototype;
-  HostRing.prototype.complete = function (tag, errno, count) {
-    HostRing.prototype.complete = complete;
-    write(complete.bind(this), tag, errno, count);
-  };
+  const restore = rewriteCompletions((complete, tag, errno, count) => {
+    restore();
+    write(complete, tag, errno, count);
+  });
 }
 
 /** The front may be slow to read, and what it doesn't take isn't needed. */

@@ -1,7 +1,8 @@
 import { strict as assert } from "node:assert";
 import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Load, type Random, seededRandom } from "./load.ts";
+import { Load } from "./load.ts";
+import { type Random, seededRandom } from "./random.ts";
 import type { Scene } from "./scene.ts";
 import { type Front, serve } from "./serve.ts";
 import { until } from "./until.ts";
@@ -24,7 +25,7 @@ export async function storm(scene: Scene, spec: string, options: StormOptions = 
   return await withSeed(`a storm over ${spec}`, async (seed) => {
     const front = await serve(scene, spec);
     const { kills = KILLS } = options;
-    const load = await Load.start(scene, front.uri, seededRandom(seed));
+    const load = await Load.start(scene, front.uri, seed);
     await kill(front, seededRandom(seed + 1), { ...options, kills, isOver: () => load.hasFailed });
     await load.stop();
     await load.readAll();

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { watch } from "node:fs";
-import { Load, type Random } from "./load.ts";
+import { Load } from "./load.ts";
 import type { Ended, Scene } from "./scene.ts";
 import { type Front, serve, startServing } from "./serve.ts";
 import { within } from "./until.ts";
@@ -10,8 +10,8 @@ const RECONNECT = { reconnect: { attempts: Number.POSITIVE_INFINITY, delayMs: 5,
 const END_TIMEOUT_MS = 20_000;
 
 /** Clients that reconnect, and know what each sector may hold. */
-export function reconnectingLoad(scene: Scene, uri: string, random: Random): Promise<Load> {
-  return Load.start(scene, uri, random, { client: RECONNECT });
+export function reconnectingLoad(scene: Scene, uri: string, seed: number): Promise<Load> {
+  return Load.start(scene, uri, seed, { client: RECONNECT });
 }
 
 /** No request has failed, none was wrong, and all that was acknowledged is there. */

@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { existsSync } from "node:fs";
 import { test } from "node:test";
 import { NbdClient } from "../src/nbd/index.ts";
-import { DISK_BYTES, seededRandom } from "./load.ts";
+import { DISK_BYTES } from "./load.ts";
 import { peer } from "./peers.ts";
 import { killBehind } from "./reconnect-kill.ts";
 import { EXAMPLES, inScene, type Scene } from "./scene.ts";
@@ -78,7 +78,7 @@ for (const [what, { driver, home, keepers, listener, skip = false }] of Object.e
       await withSeed(what, async (seed) => {
         let front = await serve(scene, spec, { args: argsOf(first), ownListener });
         const socket = watchFile(scene, "nbd");
-        const load = await reconnectingLoad(scene, front.uri, seededRandom(seed));
+        const load = await reconnectingLoad(scene, front.uri, seed);
         for (const keeper of others) {
           await hasWritten(front);
           front = await takeOver(scene, front, spec, { args: argsOf(keeper), ownListener });
@@ -106,9 +106,7 @@ devices:
     );
     const options = { args: ["--guard"], devices: 3, ownListener: true };
     let front = await serve(scene, config, options);
-    const loads = await Promise.all(
-      front.ready.map(({ uri }, index) => reconnectingLoad(scene, uri, seededRandom(index))),
-    );
+    const loads = await Promise.all(front.ready.map(({ uri }, index) => reconnectingLoad(scene, uri, index)));
     for (let handover = 0; handover < 2; handover++) {
       await hasWritten(front);
       front = await takeOver(scene, front, config, options);
@@ -123,7 +121,7 @@ test("a front that was started by its guard a moment ago hands over", () =>
     const spec = `${EXAMPLES}/volatile.ts?size=${DISK_BYTES}`;
     const args = ["--guard", "--home", "shm"];
     const old = await serve(scene, spec, { args });
-    const load = await reconnectingLoad(scene, old.uri, seededRandom(1));
+    const load = await reconnectingLoad(scene, old.uri, 1);
     await hasWritten(old);
     await killBehind(old, "both at once");
     await old.until("live");
@@ -141,7 +139,7 @@ test("drivers that are killed meanwhile cost nothing", () =>
     const spec = volatileFile(scene);
     const args = ["--guard", "--home", "shm"];
     let front = await serve(scene, spec, { args });
-    const load = await reconnectingLoad(scene, front.uri, seededRandom(2));
+    const load = await reconnectingLoad(scene, front.uri, 2);
     for (let handover = 0; handover < 3; handover++) {
       const { driver } = await front.until("live");
       const taken = takeOver(scene, front, spec, { args });

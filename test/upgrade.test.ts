@@ -7,7 +7,7 @@ import type { UpgradeResult } from "../src/front/control-protocol.ts";
 import { clientOf, DISK_BYTES, newDisk } from "./foreign.ts";
 import { newest, nextEvent } from "./front-events.ts";
 import { withinGoal } from "./goal.ts";
-import { GENTLE, Load, seededRandom } from "./load.ts";
+import { GENTLE, Load } from "./load.ts";
 import { peer } from "./peers.ts";
 import { inScene, type Scene } from "./scene.ts";
 import { type Front, serve } from "./serve.ts";
@@ -163,7 +163,7 @@ test("a driver that was edited in place, and is no good, is taken back for the c
     const path = scene.write("driver.ts", EDITED_DRIVER);
     const spec = `${path}?path=${file}&orders=${scene.path("orders")}`;
     const front = await serveSpec(scene, spec, LONG);
-    const load = await Load.start(scene, front.uri, seededRandom(7), GENTLE);
+    const load = await Load.start(scene, front.uri, 7, GENTLE);
 
     version("process.exit(3)");
     await takenBack(front, spec, /exit code 3/);
@@ -224,7 +224,7 @@ function serveSpec(scene: Scene, spec: string, policy: string, verify: Verify = 
 
 async function serveLoaded(scene: Scene, policy: string, verify: Verify = "digests") {
   const served = await serveDisk(scene, policy, verify);
-  return { ...served, load: await Load.start(scene, served.front.uri, seededRandom(7), GENTLE) };
+  return { ...served, load: await Load.start(scene, served.front.uri, 7, GENTLE) };
 }
 
 function upgrade(front: Front, spec: string, wait = true): Promise<UpgradeResult> {
@@ -259,5 +259,5 @@ async function endLoad(front: Front, load: Load): Promise<void> {
 /** Everything that was acknowledged has to be in the file once the front has ended. */
 async function checkFile(front: Front, load: Load, file: string): Promise<void> {
   await front.stop();
-  load.history.endRead(load.history.beginRead(), 0, Uint8Array.from(readFileSync(file)));
+  load.checkBytes(readFileSync(file));
 }

@@ -3,7 +3,7 @@ import { FAULT_KINDS, type FaultKind } from "../src/block/fault.ts";
 import type { DeviceStatus } from "../src/front/status.ts";
 import { NbdClient } from "../src/nbd/index.ts";
 import type { DeviceState } from "../src/supervisor/supervisor.ts";
-import { DISK_BYTES, GENTLE, Load, seededRandom } from "./load.ts";
+import { DISK_BYTES, GENTLE, Load } from "./load.ts";
 import type { Scene } from "./scene.ts";
 import { type Front, serve } from "./serve.ts";
 import { SickDisk } from "./sick-disk.ts";
@@ -76,7 +76,7 @@ export class Ward {
 
   /** Puts it under load: behind QUIET_OFFSET is what that leaves alone. */
   load(name: DeviceName): Promise<Load> {
-    return Load.start(this.scene, this.#uriOf(name), seededRandom(1), GENTLE);
+    return Load.start(this.scene, this.#uriOf(name), 1, GENTLE);
   }
 
   /** A client beside the load. */

@@ -5,8 +5,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import { SkinkError } from "../block/errors.ts";
 import { Front } from "../front/front.ts";
 import { parseSpec } from "../front/spec.ts";
-import type { LoadOptions } from "./load.ts";
-import type { FromLoad, LoadReport, ToLoad } from "./load-worker.ts";
+import type { DemoLoad, FromLoad, LoadReport, ToLoad } from "./load-worker.ts";
 
 const EXTENSION = extname(import.meta.url);
 const LOAD_WORKER = new URL(`./load-worker${EXTENSION}`, import.meta.url);
@@ -19,7 +18,7 @@ const KILL_INTERVAL_MS = 500;
 const INTERRUPTIONS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const DEVICE = "demo";
 const DEVICE_SIZE = "256M";
-const LOAD: Omit<LoadOptions, "uri"> = { blocks: 16384, queueDepth: 16, writesPerFlush: 256 };
+const LOAD: Omit<DemoLoad, "uri"> = { seed: 1, bytes: 64 << 20, queueDepth: 16, writesPerFlush: 256 };
 
 interface Outcome {
   readonly kills: number;
@@ -50,9 +49,9 @@ async function demo({ seconds }: { seconds: number }): Promise<void> {
     "\nWith the shadow off, what has no reply is issued again, and nothing else: the acknowledged writes that a dead\n" +
       "driver had not flushed are gone, and no client was told. With it on they are replayed.",
   );
-  const { errors, lost, ios } = on.report;
-  if (errors > 0 || lost > 0 || ios === 0 || on.kills === 0) {
-    const what = on.kills === 0 ? "no driver was killed" : `${lost} writes were lost and ${errors} requests failed`;
+  const { errors, wrong, requests } = on.report;
+  if (errors > 0 || wrong > 0 || requests === 0 || on.kills === 0) {
+    const what = on.kills === 0 ? "no driver was killed" : `${wrong} writes were lost and ${errors} requests failed`;
     throw new SkinkError("demo-failed", `Cannot call this a success: with the shadow on, ${what}, none was wanted`);
   }
   if (off.report.errors > 0) console.log(`(shadow off, first error: ${off.report.firstError})`);
@@ -78,7 +77,7 @@ async function part(title: string, retains: boolean, seconds: number): Promise<O
 
 /** Runs the load and kills the driver whenever it is live again and it is time. */
 async function kills(title: string, front: Front, seconds: number): Promise<Outcome> {
-  const worker = new Worker(LOAD_WORKER, { workerData: { ...LOAD, uri: front.uri(DEVICE) } satisfies LoadOptions });
+  const worker = new Worker(LOAD_WORKER, { workerData: { ...LOAD, uri: front.uri(DEVICE) } satisfies DemoLoad });
   const tell = (type: ToLoad["type"]): void => worker.postMessage({ type } satisfies ToLoad);
   const startedAt = performance.now();
   const elapsed = (): number => (performance.now() - startedAt) / 1000;
@@ -102,7 +101,7 @@ async function kills(title: string, front: Front, seconds: number): Promise<Outc
       });
     });
     const outcome = { kills: count, seconds: elapsed(), report };
-    result(`${title}  ${line(outcome)}`, report.lost > 0 || report.errors > 0);
+    result(`${title}  ${line(outcome)}`, report.wrong > 0 || report.errors > 0);
     return outcome;
   } finally {
     clearInterval(killer);
@@ -119,12 +118,12 @@ function killDriver(front: Front): boolean {
 }
 
 function line({ kills, seconds, report }: Outcome): string {
-  const { ios, errors, lost, stallsMs } = report;
+  const { requests, errors, wrong, stallsMs } = report;
   const sorted = stallsMs.toSorted((a, b) => a - b);
   const stall = (share: number): string =>
     (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0).toFixed(0);
   return (
-    `${seconds.toFixed(1).padStart(4)} s  ${kills} kills  ${ios} I/Os  ${errors} errors  ${lost} lost writes  ` +
+    `${seconds.toFixed(1).padStart(4)} s  ${kills} kills  ${requests} I/Os  ${errors} errors  ${wrong} lost writes  ` +
     `stall p50 ${stall(0.5)} p99 ${stall(0.99)} max ${stall(1)} ms`
   );
 }

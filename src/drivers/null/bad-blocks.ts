@@ -1,25 +1,25 @@
 const RANGE = /^(\d+)(?:-(\d+))?$/;
 
 /** Blocks, both ends included. */
-interface Range {
+export interface BlockRange {
   readonly first: number;
   readonly last: number;
 }
 
 /** Blocks that can't be read or written, as null_blk's `badblocks`. */
 export class BadBlocks {
-  readonly #ranges: Range[];
+  readonly #ranges: BlockRange[];
   readonly #once: boolean;
 
   /** `once`: a range is good again when a call has failed of it. */
-  constructor(ranges: readonly Range[], once: boolean) {
+  constructor(ranges: readonly BlockRange[], once: boolean) {
     this.#ranges = [...ranges];
     this.#once = once;
   }
 
   /** The first bad block of those `count` from `first` on, if there is one: a call that reaches it fails. */
   strike(first: number, count: number): number | undefined {
-    let found: Range | undefined;
+    let found: BlockRange | undefined;
     for (const range of this.#ranges) {
       if (range.last < first || range.first >= first + count) continue;
       if (found === undefined || range.first < found.first) found = range;
@@ -31,7 +31,7 @@ export class BadBlocks {
 }
 
 /** Reads "100-199,500": block numbers, both ends included. */
-export function parseRanges(text: string): readonly Range[] {
+export function parseRanges(text: string): readonly BlockRange[] {
   return text.split(",").map((part) => {
     const [, first, last = first] = RANGE.exec(part) ?? [];
     const range = { first: Number(first), last: Number(last) };

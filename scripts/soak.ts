@@ -1,0 +1,113 @@
+/** npm run soak: SIGKILL on drivers with a volatile cache, thousands of times, under a load that knows what it was promised. */
+import { randomInt } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { Progress } from "../bench/progress.ts";
+import { isWell, runSoak, type SoakReport } from "./soak-run.ts";
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+/** As shells have it: 128, and the signal's number. */
+const EXIT_INTERRUPTED = 130;
+
+const VOLATILE = fileURLToPath(new URL("../examples/volatile.ts", import.meta.url));
+const USAGE = "usage: npm run soak -- [--kills N] [--devices N] [--seed S] [--spec SPEC] [--json]";
+const HELP = `${USAGE}
+
+Serves several devices (skink serve), puts a verifying load on each, and kills their drivers by SIGKILL at random times: while
+they are live, while they open, while the shadow is replayed. Every 100 kills of a device, and in the end, the load rests right
+after a kill, and every sector is read back without a flush: what was acknowledged has to be there.
+
+  --kills N      how many, over all devices (20000)
+  --devices N    side by side, every second one with a spare driver ready (4)
+  --seed S       of the loads' and the kills' choices; another one each time if left out
+  --spec SPEC    the devices' driver, each with a store of its own of zeroes (examples/volatile.ts?size=8M)
+  --json         the report as one JSON object
+
+SIGINT ends it with the report. Exit code: 0 where nothing was lost and no request failed, 1 where that is not so, 2 for bad
+usage, ${EXIT_INTERRUPTED} where it was interrupted, and well until then.`;
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  const options = readArguments();
+  if (typeof options === "number") return options;
+  const { json, ...soak } = options;
+  const interruption = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interruption.abort());
+  const progress = new Progress();
+  const report = await runSoak(soak, interruption.signal, (now) => progress.say(lineOf(now)));
+  progress.clear();
+  console.log(json ? JSON.stringify(report, undefined, 2) : textOf(report));
+  if (!isWell(report)) return EXIT_FAILED;
+  return report.kills < soak.kills ? EXIT_INTERRUPTED : 0;
+}
+
+function lineOf({ kills, wanted, killsPerSecond, requests, errors, lost, stallMs }: SoakReport): string {
+  const left = kills === 0 ? "" : `  ${minutes((wanted - kills) / killsPerSecond)} left`;
+  const line =
+    `${kills} of ${wanted} kills  ${killsPerSecond.toFixed(1)}/s  ${requests} requests  ${errors} errors  ${lost} lost  ` +
+    `stall p50 ${ms(stallMs.p50)} p99 ${ms(stallMs.p99)} ms${left}`;
+  // A line that wraps could not be overwritten.
+  return process.stderr.isTTY ? line.slice(0, process.stderr.columns - 1) : line;
+}
+
+function textOf(report: SoakReport): string {
+  const { spec, seed, devices, kills, killsPerSecond, killsByState, seconds, readBacks, requests, stallMs } = report;
+  const states = Object.entries(killsByState).map(([state, count]) => `${count} ${state}`);
+  const { errors, firstError, lost, flushLies, wrongs, failures } = report;
+  return [
+    `${kills} kills in ${minutes(seconds)} (${killsPerSecond.toFixed(1)}/s), ${devices} devices, ${spec}, seed ${seed}`,
+    `the device was: ${states.join(", ")}`,
+    `${requests} requests, ${readBacks} read-backs of a whole device`,
+    `stall after a kill: p50 ${ms(stallMs.p50)} ms, p99 ${ms(stallMs.p99)} ms, max ${ms(stallMs.max)} ms`,
+    `${errors} errors${firstError === undefined ? "" : `, the first one: ${firstError}`}`,
+    `${lost} sectors lost or wrong, ${flushLies} of them though flushed`,
+    ...wrongs.map((line) => `  ${line}`),
+    ...failures.map((line) => `failure: ${line}`),
+  ].join("\n");
+}
+
+/** What is asked for; an exit code where that is help, or makes no sense. */
+function readArguments() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        kills: { type: "string", default: "20000" },
+        devices: { type: "string", default: "4" },
+        seed: { type: "string", default: `${randomInt(2 ** 31)}` },
+        spec: { type: "string", default: `${VOLATILE}?size=8M` },
+        json: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+      },
+    });
+    if (values.help) {
+      console.log(HELP);
+      return 0;
+    }
+    return {
+      kills: wholeNumber("kills", values.kills, 1),
+      devices: wholeNumber("devices", values.devices, 1),
+      seed: wholeNumber("seed", values.seed, 0),
+      spec: values.spec,
+      json: values.json,
+    };
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${USAGE}`);
+    return EXIT_USAGE;
+  }
+}
+
+function wholeNumber(name: string, text: string, least: number): number {
+  const number = Number(text);
+  if (Number.isSafeInteger(number) && number >= least) return number;
+  throw new Error(`Cannot soak: --${name} is ${text}, a whole number from ${least} on was wanted`);
+}
+
+function minutes(seconds: number): string {
+  return seconds < 120 ? `${seconds.toFixed(0)} s` : `${(seconds / 60).toFixed(0)} min`;
+}
+
+function ms(value: number): string {
+  return Number.isNaN(value) ? "–" : value.toFixed(0);
+}
