@@ -21,7 +21,8 @@ const MAX_PORT = 65535;
 /** The end of the terminal is one of the front's, too. */
 const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
-interface ServeOptions {
+/** What every command that serves devices takes. */
+export interface FrontOptions {
   readonly name?: string;
   readonly socket?: string;
   readonly port?: number;
@@ -33,22 +34,38 @@ interface ServeOptions {
   readonly verify?: "digests";
   readonly fallback?: string;
   readonly home?: string;
-  readonly takeOver?: true;
   readonly tls?: "off" | TlsSettings["mode"];
   readonly tlsCertificates?: string;
   readonly tlsPsk?: string;
   readonly tlsVerifyPeer?: true;
-  readonly shadow: boolean;
   readonly logLevel: LogLevel;
   readonly logJson?: true;
 }
 
+interface ServeOptions extends FrontOptions {
+  readonly takeOver?: true;
+  readonly shadow: boolean;
+}
+
 export function addServe(program: Command): void {
-  program
+  const command = program
     .command("serve")
     .summary("serve a device, or those of a configuration file")
     .description("Serves devices over NBD until SIGTERM, SIGINT or skink stop. Prints a line for each: ready NAME URI.")
-    .argument("<spec>", "a device spec, or a configuration file (.yaml)")
+    .argument("<spec>", "a device spec, or a configuration file (.yaml)");
+  withFrontOptions(command)
+    // bin/skink.js takes it: the guard is another program, which starts this one.
+    .option("--guard", "start the front again when it dies; clients wait meanwhile")
+    .option("--take-over", "take over from the front that serves this now: the one at --control, or the only one")
+    // For measuring what the shadow costs, and showing what its absence does: nobody who has data wants it off.
+    .addOption(new Option("--no-shadow", "forget acknowledged writes that are not flushed").hideHelp())
+    .addHelpText("after", HELP)
+    .action(serve);
+}
+
+/** The options of {@link FrontOptions}. */
+export function withFrontOptions(command: Command): Command {
+  return command
     .option("--name <name>", "what clients call the device (default: the driver's name)")
     .option("--socket <path>", "a unix socket for clients (default: one in a fresh temporary folder)")
     .option("--port <number>", "a TCP port for clients on this machine; 0 takes a free one", port)
@@ -77,15 +94,8 @@ export function addServe(program: Command): void {
     .option("--tls-certificates <dir>", "ca-cert.pem, server-cert.pem and server-key.pem; means --tls required")
     .option("--tls-psk <file>", "pre-shared keys, USER:HEXKEY a line; means --tls required")
     .option("--tls-verify-peer", "clients need a certificate signed by that CA, or a pre-shared key")
-    // bin/skink.js takes it: the guard is another program, which starts this one.
-    .option("--guard", "start the front again when it dies; clients wait meanwhile")
-    .option("--take-over", "take over from the front that serves this now: the one at --control, or the only one")
-    // For measuring what the shadow costs, and showing what its absence does: nobody who has data wants it off.
-    .addOption(new Option("--no-shadow", "forget acknowledged writes that are not flushed").hideHelp())
     .addOption(new Option("--log-level <level>", "how much to log").choices(LOG_LEVELS).default("info"))
-    .option("--log-json", "log JSON, as it does where stderr is no terminal")
-    .addHelpText("after", HELP)
-    .action(serve);
+    .option("--log-json", "log JSON, as it does where stderr is no terminal");
 }
 
 const HELP = `
@@ -115,18 +125,25 @@ Examples:
 async function serve(text: string, options: ServeOptions): Promise<void> {
   const guard = stopWithGuard(process.env);
   const config = await configOf(text, options, guard);
-  const json = options.logJson ?? !process.stderr.isTTY;
-  const log = createLog({ level: options.logLevel, json });
+  const log = logOf(options);
   const service = new ServiceManager(process.env, process.pid, log.warn);
   const takeover = await takeoverFor(options, config, service);
-  const front = new Front(config, log, service);
+  const outcome = await runFront(new Front(config, log, service), takeover);
+  log.flush();
+  exit(outcome);
+}
+
+export function logOf({ logLevel, logJson }: FrontOptions): ReturnType<typeof createLog> {
+  return createLog({ level: logLevel, json: logJson ?? !process.stderr.isTTY });
+}
+
+/** Starts it, says on stdout what is ready, and resolves with its end: by a signal, as a rule. Rejects with why it could not start. */
+export async function runFront(front: Front, takeover?: Takeover): Promise<StopOutcome> {
   stopOnSignals(front);
   await front.start(takeover);
   const served = front.status().devices.filter(({ state }) => state !== "failed" && state !== "starting");
   for (const { name, uri } of served) console.log(`ready ${name} ${uri}`);
-  const outcome = await front.ended;
-  log.flush();
-  exit(outcome);
+  return await front.ended;
 }
 
 /** A front that finds what one before it has left needs none that is alive: its guard has started it again. */
@@ -140,7 +157,12 @@ async function takeoverFor(
   return await Takeover.begin(known ?? (await findControlPath()), service);
 }
 
-async function configOf(text: string, options: ServeOptions, guard: number | undefined): Promise<FrontConfig> {
+/** `guard`: the process that starts this one again. */
+export async function configOf(
+  text: string,
+  options: FrontOptions & { readonly shadow?: boolean },
+  guard?: number,
+): Promise<FrontConfig> {
   const { socket, port } = options;
   const fromFile = CONFIG_EXTENSIONS.includes(extname(text));
   const {
@@ -160,7 +182,7 @@ async function configOf(text: string, options: ServeOptions, guard: number | und
 
 /** `undefined` where nothing was said of TLS. */
 function tlsOf(
-  { tlsCertificates, tlsPsk, tlsVerifyPeer }: ServeOptions,
+  { tlsCertificates, tlsPsk, tlsVerifyPeer }: FrontOptions,
   mode: TlsSettings["mode"] | undefined,
 ): TlsSettings | undefined {
   const said = [mode, tlsCertificates, tlsPsk, tlsVerifyPeer].some((option) => option !== undefined);
@@ -174,7 +196,7 @@ function tlsOf(
   };
 }
 
-async function configOfFile(path: string, options: ServeOptions): Promise<FrontConfig> {
+async function configOfFile(path: string, options: FrontOptions): Promise<FrontConfig> {
   const { name, link, readOnly, shared, standby, verify, fallback, home } = options;
   const ofDevices = {
     "--name": name,
@@ -196,13 +218,13 @@ async function configOfFile(path: string, options: ServeOptions): Promise<FrontC
   throw new SkinkError("bad-usage", `Cannot serve ${path}: there is ${beside[0]} beside it, ${wanted}`);
 }
 
-function deviceOf(text: string, options: ServeOptions): DeviceConfig {
+function deviceOf(text: string, options: FrontOptions & { readonly shadow?: boolean }): DeviceConfig {
   const { name, link, readOnly, shared, standby, verify, fallback, home, shadow } = options;
   const spec = parseSpec(text);
   return {
     name: name ?? defaultName(spec.kind),
     spec,
-    retains: shadow,
+    ...(shadow === undefined ? {} : { retains: shadow }),
     ...(link === undefined ? {} : { link }),
     ...(readOnly === undefined ? {} : { readOnly }),
     ...(shared === undefined ? {} : { shared }),
@@ -243,7 +265,7 @@ function stopOnSignals(front: Front): void {
  * A driver that can't be reaped would keep this process alive, so it doesn't wait for its handles; nor for Node's own
  * helper threads, which have been seen to keep an exit for ever.
  */
-function exit({ clean, reason }: StopOutcome): void {
+export function exit({ clean, reason }: StopOutcome): void {
   if (!clean) process.stderr.write(`Cannot stop cleanly: ${reason}\n`);
   exitNow(clean ? 0 : 1);
 }

@@ -22,6 +22,7 @@ export interface ControlResults {
   kill: null;
   restart: null;
   upgrade: UpgradeResult;
+  mark: null;
   stop: StopOutcome;
   offer: Offer;
   "hand-over": StopOutcome;

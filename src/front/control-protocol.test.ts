@@ -7,6 +7,8 @@ test("a request with an unknown command or key is refused by name", () => {
   const upgrade = { command: "upgrade", name: "disk", spec: "memory:1M", base: "/", wait: false } as const;
   assert.deepEqual(parseRequest(JSON.stringify(upgrade)), upgrade);
   assert.deepEqual(parseRequest('{"command":"hand-over","pid":7}'), { command: "hand-over", pid: 7 });
+  const mark = { command: "mark", name: "disk", text: "here" } as const;
+  assert.deepEqual(parseRequest(JSON.stringify(mark)), mark);
   for (const socket of ["@abstract", "/run/a.sock"])
     assert.deepEqual(parseRequest(JSON.stringify({ command: "offer", socket })), { command: "offer", socket });
   for (const line of [
@@ -25,6 +27,7 @@ test("a request with an unknown command or key is refused by name", () => {
     '{"command":"__proto__"}',
     '{"command":["stop"]}',
     '{"command":"kill","title":"disk"}',
+    '{"command":"mark","name":"disk"}',
     '{"command":"kill","name":7}',
     '{"command":"offer"}',
     '{"command":"offer","socket":""}',

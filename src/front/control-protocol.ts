@@ -44,6 +44,7 @@ export type ControlRequest =
       /** Whether the reply waits for the end of probation. */
       readonly wait: boolean;
     }
+  | { readonly command: "mark"; readonly name: string; readonly text: string }
   | { readonly command: "events"; readonly follow: boolean }
   | { readonly command: "offer"; readonly socket: string }
   /** `pid`: of the front that made the offer. */
@@ -67,6 +68,7 @@ const FIELDS: { readonly [Command in ControlRequest["command"]]: Readonly<Record
   kill: { name: text },
   restart: { name: text },
   upgrade: { name: text, spec: text, base: path, wait: flag },
+  mark: { name: text, text },
   events: { follow: flag },
   stop: {},
   offer: { socket },
@@ -99,7 +101,7 @@ export interface Offer {
 export function parseRequest(line: string): ControlRequest {
   const request = objectOf(line);
   if (isRequest(request)) return request;
-  const wanted = "status, kill NAME, restart NAME, upgrade NAME, events or stop was wanted";
+  const wanted = "status, kill NAME, restart NAME, upgrade NAME, mark NAME, events or stop was wanted";
   throw new SkinkError("bad-request", `Cannot read a control request: ${JSON.stringify(line.slice(0, 80))}, ${wanted}`);
 }
 

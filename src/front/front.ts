@@ -177,6 +177,14 @@ export class Front {
     return await this.#find("upgrade", name).upgrade(spec, wait);
   }
 
+  /**
+   * Puts a text into the recording of a device. Resolves when it is there, behind everything that was answered before. Rejects with
+   * `unknown-device`, `not-recorded`, `bad-mark` or `recording-ended`.
+   */
+  async mark(name: string, text: string): Promise<void> {
+    await this.#find("mark", name).mark(text);
+  }
+
   /** What is remembered of what happened, then what happens until the signal is aborted or the front stops. */
   events(signal: AbortSignal): AsyncGenerator<StreamedEvent, void, void> {
     return this.#events.follow(1, signal);
@@ -336,6 +344,8 @@ export class Front {
         return this.restart(request.name);
       case "upgrade":
         return this.upgrade(request.name, parseSpec(request.spec, request.base), { wait: request.wait });
+      case "mark":
+        return this.mark(request.name, request.text);
       case "events":
         return this.events(request.follow ? signal : AbortSignal.abort());
       case "stop":

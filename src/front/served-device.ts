@@ -1,13 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { SkinkError } from "../block/errors.ts";
 import { newFaultCounts } from "../block/fault.ts";
+import type { Geometry } from "../block/geometry.ts";
 import type { ArenaLimits } from "../link/shared-arenas.ts";
 import { storedName } from "../service/names.ts";
 import type { ServiceManager } from "../service/service-manager.ts";
 import { newCounters } from "../shadow/counters.ts";
 import { Device } from "../shadow/device.ts";
 import type { DeviceLimits } from "../shadow/limits.ts";
-import type { BlockDevice, IncarnationEvents, Log } from "../shadow/ports.ts";
+import type { BlockDevice, IncarnationEvents, Link, Log } from "../shadow/ports.ts";
 import type { DeviceEvent } from "../supervisor/event.ts";
 import { DEFAULT_POLICY, type Policy } from "../supervisor/policy.ts";
 import { type StopOutcome, Supervisor } from "../supervisor/supervisor.ts";
@@ -24,6 +25,7 @@ import { Hook, type HookConfig } from "./hook.ts";
 import type { DeviceSpec } from "./spec.ts";
 import type { DeviceStatus } from "./status.ts";
 import { StoreClaim } from "./store-claim.ts";
+import type { Tap } from "./tap.ts";
 
 /** The shadow is not whole; to go on would be to forget what was acknowledged. */
 const DAMAGES = ["log-damaged", "ledger-damaged"];
@@ -61,6 +63,8 @@ export interface DeviceConfig {
   readonly policy?: Partial<Policy>;
   /** False switches the shadow off: what a lost incarnation had not made durable is gone. To show what that means. */
   readonly retains?: boolean;
+  /** What passes it is recorded. */
+  readonly tap?: Tap;
 }
 
 /** What a device asks of those who serve its clients when memory is short: see {@link NbdServer}. */
@@ -104,6 +108,8 @@ export class ServedDevice {
   #runs: DriverRuns | undefined;
   #opening: Promise<Parts> | undefined;
   #parts: Parts | undefined;
+  /** What stands before the device, where it is recorded. */
+  #towardsClients: BlockDevice | undefined;
   #damage: SkinkError | undefined;
   /** Who waits for the end of a planned restart. */
   #restarting: PromiseWithResolvers<void> | undefined;
@@ -131,8 +137,16 @@ export class ServedDevice {
   }
 
   /** What clients are served; there once it has started. */
-  get device(): Device {
-    return this.#need("serve").device;
+  get device(): BlockDevice {
+    return this.#towardsClients ?? this.#need("serve").device;
+  }
+
+  /** Resolves when the recording has the text. Rejects with `not-recorded`, or with why it can't have it. */
+  async mark(text: string): Promise<void> {
+    const { tap } = this.#config;
+    if (tap !== undefined && this.#towardsClients !== undefined) return await tap.mark(text);
+    const wanted = "a device that skink record serves was wanted";
+    throw new SkinkError("not-recorded", `Cannot mark ${this.name}: it is not being recorded, ${wanted}`);
   }
 
   /** Makes its memory, or takes up what a front before this one has left of it: what can be done while that one still serves. */
@@ -342,12 +356,13 @@ export class ServedDevice {
       writes: memory.writes,
       reads: memory.reads,
       shortOfReads: () => clients.unpinAll(),
-      cutOffIdleWriters: () => clients.cutOffIdleWriters(device),
+      cutOffIdleWriters: () => clients.cutOffIdleWriters(this.device),
     };
     const device = new Device(ports, limits, { retains, verify, home, remains });
     const observer = {
       live: () => {
         live = true;
+        this.#towardsClients ??= this.#config.tap?.clients(device);
         claim.shadowKept();
         this.#started.resolve();
         this.#restarting?.resolve();
@@ -411,13 +426,16 @@ export class ServedDevice {
         const refusal = parts().claim.identify(supervisor().driver as DeviceSpec, info.identity);
         if (refusal !== undefined) return events.openFailed(epoch, refusal);
         const geometry = { ...info.geometry, readOnly: info.geometry.readOnly || readOnly };
-        supervisor().opened(epoch, { ...info, geometry }, link);
+        supervisor().opened(epoch, { ...info, geometry }, this.#tapped(link, geometry));
       },
       openFailed: (epoch, message) => {
         this.#openFailure = { epoch, message };
         supervisor().openFailed(epoch, message);
       },
-      completed: (epoch, tag, errno, count) => supervisor().completed(epoch, tag, errno, count),
+      completed: (epoch, tag, errno, count) => {
+        this.#config.tap?.completed(epoch, tag, errno, count);
+        supervisor().completed(epoch, tag, errno, count);
+      },
       fault: (epoch, kind, what) => supervisor().fault(epoch, kind, what),
       settled: (epoch) => supervisor().settled(epoch),
       exited: (epoch, kind, how) => {
@@ -427,6 +445,11 @@ export class ServedDevice {
       },
     };
     return events;
+  }
+
+  #tapped(link: Link, geometry: Geometry): Link {
+    const writes = this.#memory?.memory.writes;
+    return writes === undefined ? link : (this.#config.tap?.opened(link, geometry, writes.memory) ?? link);
   }
 
   #restartFailure(epoch: number, how: string): SkinkError {
