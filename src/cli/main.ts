@@ -5,7 +5,18 @@ import { SkinkError } from "../block/errors.ts";
 const EXIT_FAILED = 1;
 const EXIT_BAD_USAGE = 2;
 /** Codes of errors that are about what was typed. */
-const USAGE_CODES = ["bad-spec", "bad-config", "bad-name", "bad-usage", "bad-tls", "bad-device", "bad-home"];
+const USAGE_CODES = [
+  "bad-spec",
+  "bad-config",
+  "bad-name",
+  "bad-usage",
+  "bad-tls",
+  "bad-device",
+  "bad-home",
+  "bad-mark",
+  "bad-state",
+  "bad-check",
+];
 
 /** What adds each command, in the order of the help. */
 const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
@@ -17,9 +28,13 @@ const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void
   upgrade: async () => (await import("./upgrade.ts")).addUpgrade,
   stop: async () => (await import("./stop.ts")).addStop,
   log: async () => (await import("./log.ts")).addLog,
+  record: async () => (await import("./record.ts")).addRecord,
+  mark: async () => (await import("./mark.ts")).addMark,
+  crashes: async () => (await import("./crashes.ts")).addCrashes,
   attach: async () => (await import("./attach.ts")).addAttach,
   detach: async () => (await import("./attach.ts")).addDetach,
   demo: async () => (await import("./demo.ts")).addDemo,
+  torture: async () => (await import("./torture.ts")).addTorture,
   bench: async () => (await import("./bench.ts")).addBench,
 };
 
@@ -40,6 +55,7 @@ Examples:
   skink kill disk                            crash the driver on purpose: clients notice a short delay
   skink upgrade disk ./my-driver-2.ts        replace the driver under load
   skink events                               what happened, and why; then what happens
+  skink torture './my-driver.ts?key=value'   break it in many ways, and see what clients lose
   skink attach disk /dev/nbd0                make it a disk of this machine, as root
 
 A client is anything that speaks NBD: nbdinfo, nbdcopy, nbdfuse, qemu, fio, the Linux kernel by nbd-client.

@@ -144,7 +144,7 @@ export class SpawnedServer implements NbdServerRun {
  * A program with its arguments takes the shell's place, so that the process that we know is the server's own. What needs
  * a shell, as a variable or a builtin does, is left to it.
  */
-function shellLine(command: string): string {
+export function shellLine(command: string): string {
   const isPlain = /^[\w./+-]+([ \t]+[\w@%+:,./={}'"\t -]*)?$/.test(command);
   return isPlain && !SHELL_BUILTINS.test(command) ? `exec ${command}` : command;
 }

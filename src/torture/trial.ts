@@ -1,0 +1,283 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { LoadTally } from "../load/load.ts";
+import { VerifyingLoad } from "../load/load.ts";
+import { NbdClient } from "../nbd/client/client.ts";
+import type { CampaignOptions, Detection, TrialPlan, TrialResult } from "./plan.ts";
+import { SeededRandom } from "./random.ts";
+import type { Findings, Stand } from "./stand.ts";
+import { Striker } from "./striker.ts";
+import { verdict } from "./verdict.ts";
+import { waitFor, within } from "./wait.ts";
+
+/** Connections of the load, and requests in flight on each. */
+const CLIENTS = 2;
+const DEPTH = 8;
+/** From the start of the device: small enough to be read back in each trial, and for requests to overlap. */
+export const REGION_BYTES = 2 << 20;
+const ACQUAINT_BYTES = 256 << 10;
+/** Nothing has been answered for so long: more than a request may have to wait by the policy, three times. */
+const SILENCE_MS = 60_000;
+/** No step of a trial takes longer, whatever is answered. */
+export const STEP_MS = 180_000;
+/** For a process to be missed that has been killed. */
+const DEATH_MS = 10_000;
+const LOOK_MS = 250;
+/** For the driver to come to rest while its fault goes on. */
+const PERSISTENT_SETTLE_MS = 5000;
+/** The load goes on for so long at most, until a fault of the process has had its effect. */
+const LINGER_MS = 5000;
+
+/** A trial's device, before it runs. */
+export interface PreparedStand extends Stand {
+  start(): Promise<void>;
+}
+
+/** What has struck so far of a fault that is carried out within the driver: see tamper/. */
+export interface StrikeMark {
+  readonly struck: boolean;
+  readonly atMs: number | undefined;
+}
+
+export interface TrialParts {
+  readonly plan: TrialPlan;
+  readonly options: Pick<CampaignOptions, "loadMs" | "verify">;
+  readonly stand: PreparedStand;
+  /** Of faults that are not the engine's own. */
+  readonly mark: () => StrikeMark;
+  /** Whether what has been flushed outlives the process of the driver, so that a kill in the end brings to light what was not stored. */
+  readonly outlives: boolean;
+  /** Nothing has been answered for so long, and that is a hang: SILENCE_MS if left out. */
+  readonly silenceMs?: number;
+  /** Takes a line for the story of the trial. */
+  tell(line: string): void;
+}
+
+/** A step took longer than anything may. */
+class Hung extends Error {}
+
+/**
+ * One trial: the load while the fault strikes; then, with the fault over if it is transient, whatever was delayed: all that is
+ * acknowledged is flushed, the driver is killed once more, and every sector read back.
+ */
+export class Trial {
+  readonly #parts: TrialParts;
+  readonly #clients: NbdClient[] = [];
+  readonly #startedAt = performance.now();
+  #striker: Striker | undefined;
+  #load: VerifyingLoad | undefined;
+  #loadMs = 0;
+  #idle: Findings | undefined;
+  /** What had been found when the engine killed the driver itself, which is nobody's fault. */
+  #killedAt: number | undefined;
+  #failure: string | undefined;
+  #hang: string | undefined;
+
+  constructor(parts: TrialParts) {
+    this.#parts = parts;
+  }
+
+  /** When the newest fault struck, by Date.now(), if any has. */
+  get struckAt(): number | undefined {
+    return this.#striker === undefined ? this.#parts.mark().atMs : this.#striker.struckAt;
+  }
+
+  /** Never rejects; the stand is ended. */
+  async run(): Promise<TrialResult> {
+    const { stand, tell } = this.#parts;
+    try {
+      await this.#start();
+      if (this.#failure === undefined) await this.#strain();
+    } catch (error) {
+      if (!(error instanceof Hung)) throw error;
+      this.#hang = error.message;
+      tell(`hang: ${error.message}`);
+    } finally {
+      this.#striker?.end();
+    }
+    const findings = stand.findings();
+    for (const client of this.#clients) client.destroy();
+    await stand.end();
+    return this.#result(findings, stand.findings().incident);
+  }
+
+  /** The driver may fail to start for its fault: that is an honest failure. */
+  async #start(): Promise<void> {
+    const { stand, tell } = this.#parts;
+    try {
+      await this.#bounded("the device to be served", stand.start());
+      do {
+        this.#clients.push(await NbdClient.connect(stand.uri, stand.reconnects ? { reconnect: {} } : {}));
+        // Elsewhere a flush is for the writes of its own connection.
+      } while (this.#clients[0]?.canMultiConn === true && this.#clients.length < CLIENTS);
+    } catch (error) {
+      if (error instanceof Hung) throw error;
+      this.#failure = (error as Error).message;
+      tell(`not served: ${this.#failure}`);
+    }
+  }
+
+  async #strain(): Promise<void> {
+    const { plan, options, stand, tell, outlives } = this.#parts;
+    const { fault, load: pattern, seed } = plan;
+    const clients = this.#clients as [NbdClient, ...NbdClient[]];
+    const [first] = clients;
+    const load = new VerifyingLoad(clients, { pattern, seed, depth: DEPTH, bytes: REGION_BYTES });
+    this.#load = load;
+    if (options.verify !== "none") await this.#bounded("the first writes", acquaint(first));
+    this.#idle = stand.findings();
+    const loadedAt = performance.now();
+    tell(`load: ${pattern}, for ${options.loadMs} ms`);
+    load.start();
+    if (fault.tier === "process" && (fault.kind === "kill" || fault.kind === "stop")) {
+      this.#striker = new Striker(fault, stand, new SeededRandom(seed));
+      this.#striker.begin();
+    }
+    await delay(options.loadMs);
+    await waitFor(LINGER_MS, () => (this.#hasHadEffect() ? true : undefined));
+    await this.#bounded("the answers to the load", load.stop());
+    this.#loadMs = performance.now() - loadedAt;
+    tell(`load: ended with ${describe(load.tally)}`);
+    if (fault.persistence === "transient") this.#striker?.end();
+    await this.#settle();
+    if (outlives && this.#striker === undefined) await this.#killOnceMore(first);
+    tell("read-back: begins");
+    await this.#bounded("the read-back", load.readBack());
+    tell(`read-back: ended with ${describe(load.tally)}`);
+  }
+
+  /** Some ends take time: memory has to be filled, and a row of strikes needs somebody who is struck. Of all others nothing is expected. */
+  #hasHadEffect(): boolean {
+    const { plan, stand } = this.#parts;
+    const { fault } = plan;
+    if (fault.tier !== "process") return true;
+    const isOver = this.#striker?.isOver ?? true;
+    return isOver && (fault.kind === "stop" || stand.findings().detections.length >= fault.strikes);
+  }
+
+  /** With a fault that is still there it may never serve again, which its state tells, or not for long. */
+  async #settle(): Promise<void> {
+    const { plan, stand } = this.#parts;
+    const settled = stand.settled().catch(() => {});
+    const isPersistent = plan.fault.persistence === "persistent";
+    await this.#bounded("the device to serve again", isPersistent ? within(PERSISTENT_SETTLE_MS, settled) : settled);
+  }
+
+  /** So that what the driver has only said to be durable is found missing. */
+  async #killOnceMore(client: NbdClient): Promise<void> {
+    const { stand, tell } = this.#parts;
+    // What can't be flushed is the shadow's affair, and found in the read-back.
+    if (client.canFlush)
+      await this.#bounded(
+        "the flush",
+        client.flush().catch(() => {}),
+      );
+    const pid = stand.victim();
+    if (pid === undefined) return;
+    this.#killedAt = stand.findings().detections.length;
+    tell("the driver is killed, to see what is left");
+    kill(pid);
+    await waitFor(DEATH_MS, () => (stand.victim() === pid ? undefined : true));
+    await this.#settle();
+  }
+
+  /** Rejects with Hung where nothing is answered any more; what `work` rejects with is passed on. */
+  async #bounded(what: string, work: Promise<unknown>): Promise<void> {
+    const { silenceMs = SILENCE_MS } = this.#parts;
+    const begun = performance.now();
+    let answered = -1;
+    let answeredAt = begun;
+    for (;;) {
+      if (await within(LOOK_MS, work)) return;
+      const now = performance.now();
+      const requests = this.#load?.tally.requests ?? 0;
+      if (requests !== answered) {
+        answered = requests;
+        answeredAt = now;
+      }
+      if (now - answeredAt < silenceMs && now - begun < STEP_MS) continue;
+      work.catch(() => {});
+      throw new Hung(`waited ${Math.round(now - begun)} ms in vain for ${what}`);
+    }
+  }
+
+  #result({ detections, restarts, state, ...after }: Findings, incident: string | undefined): TrialResult {
+    const { plan, mark } = this.#parts;
+    const tally = this.#load?.tally;
+    const { struckAt } = this.#striker ?? {};
+    const struck = this.#striker === undefined ? mark().struck : struckAt !== undefined;
+    const found = this.#withoutOwn(detections);
+    const faultRestarts = restarts - (detections.length - found.length);
+    const failed = this.#failure === undefined ? 0 : 1;
+    const errors = (tally?.errors ?? 0) + failed;
+    const wrong = tally?.wrong ?? 0;
+    const outcome = verdict({
+      tier: plan.fault.tier,
+      struck,
+      hung: this.#hang !== undefined,
+      wrong,
+      errors,
+      detections: found.length,
+      restarts: faultRestarts,
+      serves: state === "live" || state === "degraded",
+    });
+    const { driverCpuMs, frontCpuMs } = this.#idle ?? {};
+    return {
+      plan,
+      outcome,
+      struck,
+      detections: found,
+      restarts: faultRestarts,
+      state,
+      requests: tally?.requests ?? 0,
+      errors,
+      firstError: this.#failure ?? tally?.firstError ?? this.#hang,
+      wrong,
+      flushLies: tally?.flushLies ?? 0,
+      firstWrong: tally?.wrongs[0]?.description,
+      stallMs: tally?.longestGapMs ?? 0,
+      loadMs: this.#loadMs,
+      totalMs: performance.now() - this.#startedAt,
+      driverCpuMs: since(driverCpuMs, after.driverCpuMs),
+      frontCpuMs: since(frontCpuMs, after.frontCpuMs),
+      incident: incident ?? this.#falseAlarm(struck, found),
+    };
+  }
+
+  /** Without what the engine's own kill was found to be. */
+  #withoutOwn(detections: readonly Detection[]): Detection[] {
+    const killedAt = this.#killedAt;
+    if (killedAt === undefined) return [...detections];
+    const own = detections.findIndex(({ kind }, index) => index >= killedAt && kind === "killed");
+    return detections.filter((_, index) => index !== own);
+  }
+
+  /** Nothing had been done to it. */
+  #falseAlarm(struck: boolean, [first]: readonly Detection[]): string | undefined {
+    if (struck || first === undefined) return undefined;
+    return `the driver was found at fault (${first.kind}: ${first.reason}) although nothing had struck it`;
+  }
+}
+
+/** Writes the zeroes that are there already. A front can vouch for no sector that it hasn't seen; errors leave zeroes, too. */
+async function acquaint(client: NbdClient): Promise<void> {
+  const zeroes = new Uint8Array(ACQUAINT_BYTES);
+  const end = Math.min(REGION_BYTES, client.size);
+  for (let at = 0; at + zeroes.length <= end; at += zeroes.length) await client.write(at, zeroes).catch(() => {});
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has just ended by itself.
+  }
+}
+
+function since(before: number | undefined, after: number | undefined): number | undefined {
+  return before === undefined || after === undefined ? undefined : Math.max(0, after - before);
+}
+
+function describe({ requests, errors, wrong, firstError, wrongs }: LoadTally): string {
+  const details = [firstError, wrongs[0]?.description].filter((text) => text !== undefined);
+  return [`${requests} requests, ${errors} errors, ${wrong} wrong sectors`, ...details].join("; ");
+}
