@@ -46,7 +46,7 @@ Examples:
   skink record file:disk.img --log disk.log --name disk
   skink mark disk 'the file is saved'
   skink record --show disk.log
-  skink crashes disk.log --check 'e2fsck -fn {device}'
+  skink crashes disk.log --check 'e2fsck -y -E journal_only {device} >/dev/null; e2fsck -fn {device}'
   replay-log --log disk.log --replay disk2.img --end-mark 'the file is saved'    of xfstests; docs/record.md`;
 
 async function record(text: string | undefined, options: RecordOptions): Promise<void> {

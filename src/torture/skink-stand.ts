@@ -38,6 +38,9 @@ export const TORTURE_POLICY: Partial<Policy> = {
   maxResidentBytes: 256 << 20,
 };
 
+/** Enough for what a trial's load uses: the usual table takes as long to make as some hundred requests. */
+const LIMITS = { digestBytes: 4 << 20 };
+
 export interface SkinkStandOptions {
   readonly spec: DeviceSpec;
   readonly verify: "none" | "digests";
@@ -79,6 +82,7 @@ export class SkinkStand implements Stand {
           // Each trial has a store of its own.
           shared: true,
           policy: TORTURE_POLICY,
+          limits: LIMITS,
         },
       ],
     });

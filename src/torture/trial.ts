@@ -12,6 +12,8 @@ import { waitFor, within } from "./wait.ts";
 /** Connections of the load, and requests in flight on each. */
 const CLIENTS = 2;
 const DEPTH = 8;
+/** Of a server that stands alone: it is back soon, however often it has gone, and a client that waits longer would stall for that. */
+const RECONNECT = { attempts: Number.POSITIVE_INFINITY, delayMs: 10, maxDelayMs: 100 };
 /** From the start of the device: small enough to be read back in each trial, and for requests to overlap. */
 export const REGION_BYTES = 2 << 20;
 const ACQUAINT_BYTES = 256 << 10;
@@ -106,7 +108,7 @@ export class Trial {
     try {
       await this.#bounded("the device to be served", stand.start());
       do {
-        this.#clients.push(await NbdClient.connect(stand.uri, stand.reconnects ? { reconnect: {} } : {}));
+        this.#clients.push(await NbdClient.connect(stand.uri, stand.reconnects ? { reconnect: RECONNECT } : {}));
         // Elsewhere a flush is for the writes of its own connection.
       } while (this.#clients[0]?.canMultiConn === true && this.#clients.length < CLIENTS);
     } catch (error) {
