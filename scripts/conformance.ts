@@ -74,6 +74,10 @@ async function main(): Promise<number> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interruption.abort());
 
   const wanted = SUBJECTS.filter(({ name }) => only?.test(name) ?? true);
+  if (wanted.length === 0) {
+    console.error(`Cannot use --only ${only?.source}: it matches no server, one of those of --help was wanted`);
+    return EXIT_USAGE;
+  }
   const leftOut = wanted.flatMap(({ name, peers }) => {
     const missing = peer(...peers);
     return missing === false ? [] : [`${name}: ${missing}`];

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { SeededRandom } from "../src/block/random.ts";
 import type { FrontEvent } from "../src/front/events.ts";
 import type { DeviceStatus } from "../src/front/status.ts";
 import { type LoadTally, VerifyingLoad } from "../src/load/load.ts";
 import { LOAD_PATTERNS } from "../src/load/pattern.ts";
-import { LoadRandom } from "../src/load/random.ts";
 import { NbdClient } from "../src/nbd/index.ts";
 
 /** Of each device, from its start. */
@@ -40,7 +40,7 @@ export class SoakDevice {
   readonly soak: DeviceSoak = { kills: 0, killsByState: {}, readBacks: 0, stallsMs: [] };
   readonly #clients: readonly NbdClient[];
   readonly #load: VerifyingLoad;
-  readonly #random: LoadRandom;
+  readonly #random: SeededRandom;
   readonly #status: (name: string) => Promise<DeviceStatus>;
   /** The newest incarnations: one that was started, and one that came to serve. */
   #startedEpoch = 0;
@@ -73,7 +73,7 @@ export class SoakDevice {
     this.name = name;
     this.#clients = clients;
     this.#status = status;
-    this.#random = new LoadRandom(seed, index);
+    this.#random = new SeededRandom(seed, index);
     this.#startedEpoch = epoch;
     this.#liveEpoch = epoch;
     const pattern = LOAD_PATTERNS[index % LOAD_PATTERNS.length] as (typeof LOAD_PATTERNS)[number];

@@ -5,12 +5,12 @@
  *     answered ── 20 to 300 ms ──▶ SIGKILL ── the stall ──▶ answered ── …  ──▶ flush, and all of it is read
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { SeededRandom } from "../src/block/random.ts";
 import { Front } from "../src/front/front.ts";
 import type { DeviceSpec } from "../src/front/spec.ts";
 import { type LoadTally, VerifyingLoad } from "../src/load/load.ts";
 import { blocks } from "../src/load/patterns.ts";
 import { NbdClient } from "../src/nbd/index.ts";
-import { SeededRandom } from "../src/torture/random.ts";
 import { BareStand } from "../src/torture/servers/bare-stand.ts";
 import type { Subject } from "./conformance-servers.ts";
 import type { Scene } from "./scene.ts";

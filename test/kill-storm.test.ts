@@ -1,7 +1,7 @@
 import { readFileSync, rmSync } from "node:fs";
 import { test } from "node:test";
+import { SeededRandom } from "../src/block/random.ts";
 import { DISK_BYTES, Load } from "./load.ts";
-import { seededRandom } from "./random.ts";
 import { EXAMPLES, inScene } from "./scene.ts";
 import { serve } from "./serve.ts";
 import { kill, storm, withSeed } from "./storm.ts";
@@ -46,7 +46,7 @@ test("what was flushed is on the medium when front and driver are killed togethe
         const file = scene.path(`disk-${round}.img`);
         const front = await serve(scene, `${EXAMPLES}/volatile.ts?size=${DISK_BYTES}&path=${file}`);
         const load = await Load.start(scene, front.uri, seed);
-        await kill(front, seededRandom(seed + 1), { kills: KILLS_BEFORE_POWER_CUT, isOver: () => load.hasFailed });
+        await kill(front, new SeededRandom(seed + 1), { kills: KILLS_BEFORE_POWER_CUT, isOver: () => load.hasFailed });
         await front.end("SIGKILL");
         await load.stopWithoutServer();
         await until("the driver to go", GONE_TIMEOUT_MS, async () =>

@@ -3,12 +3,12 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SkinkError } from "../src/block/errors.ts";
+import { SeededRandom } from "../src/block/random.ts";
 import { askFront } from "../src/front/control-client.ts";
 import type { NbdClient } from "../src/nbd/index.ts";
 import { clientOf } from "./foreign.ts";
 import { nextEvent } from "./front-events.ts";
 import { DISK_BYTES, GENTLE, Load } from "./load.ts";
-import { type Random, seededRandom } from "./random.ts";
 import { inScene, type Scene } from "./scene.ts";
 import { type Front, serve } from "./serve.ts";
 import { SickDisk, signal } from "./sick-disk.ts";
@@ -100,7 +100,7 @@ test("nobody is convicted of what an external SIGKILL does", async (context) => 
       await context.test(`where requests are ${what}`, async () => {
         await orderAndRestart(front, disk, ...orders);
         await withSeed("a storm of kills", (seed) =>
-          killAtAnyTime(front, kills, seededRandom(seed), () => load.hasFailed),
+          killAtAnyTime(front, kills, new SeededRandom(seed), () => load.hasFailed),
         );
       });
     }
@@ -140,7 +140,7 @@ async function orderAndRestart(front: Front, disk: SickDisk, ...orders: string[]
   });
 }
 
-async function killAtAnyTime(front: Front, kills: number, random: Random, isOver: () => boolean): Promise<void> {
+async function killAtAnyTime(front: Front, kills: number, random: SeededRandom, isOver: () => boolean): Promise<void> {
   let killed: number | undefined;
   for (let count = 0; count < kills && !isOver(); count++) {
     // Where incarnations in a row come to nothing, the delay before the next one doubles.
@@ -149,7 +149,7 @@ async function killAtAnyTime(front: Front, kills: number, random: Random, isOver
       const { driver } = await front.device();
       return driver.pid === null || driver.pid === killed ? undefined : driver.pid;
     });
-    await sleep(random(MAX_LIFE_MS));
+    await sleep(random.below(MAX_LIFE_MS));
     process.kill(pid, "SIGKILL");
     killed = pid;
   }

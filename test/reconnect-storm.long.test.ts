@@ -5,10 +5,10 @@
 import { once } from "node:events";
 import { readFileSync, rmSync } from "node:fs";
 import { test } from "node:test";
+import { SeededRandom } from "../src/block/random.ts";
 import { verify } from "./fio.ts";
 import { DISK_BYTES } from "./load.ts";
 import { peer } from "./peers.ts";
-import { type Random, seededRandom } from "./random.ts";
 import { guarded, type OutlivingHome } from "./reconnect-home.ts";
 import { type Deaths, frontStorm, killAtRandom } from "./reconnect-storm.ts";
 import { listens } from "./remote-server.ts";
@@ -41,7 +41,7 @@ for (const home of ["shm", "disk"] as const) {
   const name = `fio's verification finds everything when front and volatile driver die, home ${home}`;
   test(name, { skip: peer("fio", "qemu-nbd") }, (context) =>
     inScene(async (scene) => {
-      const { deaths, requests } = await withSeed(name, (seed) => fioStorm(scene, home, seededRandom(seed)));
+      const { deaths, requests } = await withSeed(name, (seed) => fioStorm(scene, home, new SeededRandom(seed)));
       context.diagnostic(JSON.stringify({ ...deaths, requests }));
     }),
   );
@@ -51,7 +51,7 @@ for (const home of ["shm", "disk"] as const) {
 async function fioStorm(
   scene: Scene,
   home: OutlivingHome,
-  random: Random,
+  random: SeededRandom,
 ): Promise<{ readonly deaths: Deaths; readonly requests: number }> {
   // Its medium is a file: without one, what was flushed would be in the memory of the front that dies.
   const spec = `${EXAMPLES}/volatile.ts?size=${FIO_BYTES}&path=${scene.path("disk.img")}`;

@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { setTimeout as sleep } from "node:timers/promises";
+import { SeededRandom } from "../src/block/random.ts";
 import { Load } from "./load.ts";
-import { type Random, seededRandom } from "./random.ts";
 import { guarded, type OutlivingHome } from "./reconnect-home.ts";
 import { endFront, FRONT_DEATHS, frontOf, type Killed, killBehind } from "./reconnect-kill.ts";
 import type { Scene } from "./scene.ts";
@@ -42,7 +42,7 @@ export async function frontStorm(
   return await withSeed(`a storm over ${spec} and its front, home ${home}`, async (seed) => {
     const guard = await serve(scene, spec, { args: guarded(scene, home) });
     const load = await Load.start(scene, guard.uri, seed, { client: RECONNECT });
-    const deaths = await killAtRandom(guard, seededRandom(seed + 1), { seconds, isOver: () => load.hasFailed });
+    const deaths = await killAtRandom(guard, new SeededRandom(seed + 1), { seconds, isOver: () => load.hasFailed });
     await load.stop();
     await load.readAll();
     await killBehind(guard, "both at once");
@@ -57,7 +57,7 @@ export async function frontStorm(
 /** Kills for so many seconds, and until front and server have died both. The device is live in the end. */
 export async function killAtRandom(
   guard: Front,
-  random: Random,
+  random: SeededRandom,
   { seconds, isOver }: { readonly seconds: number; readonly isOver: () => boolean },
 ): Promise<Deaths> {
   const deaths: Deaths = { fronts: 0, servers: 0, early: 0 };
@@ -65,17 +65,17 @@ export async function killAtRandom(
   let earlyInRow = 0;
   const isEnough = () => performance.now() >= until && deaths.fronts > 0 && deaths.servers > 0;
   while (!isEnough() && !isOver()) {
-    if (deaths.fronts > 0 && earlyInRow < MAX_EARLY_IN_ROW && random(3) === 0) {
+    if (deaths.fronts > 0 && earlyInRow < MAX_EARLY_IN_ROW && random.below(3) === 0) {
       const front = await frontOf(guard);
-      await sleep(random(MAX_EARLY_LIFE_MS));
+      await sleep(random.below(MAX_EARLY_LIFE_MS));
       await endFront(front);
       earlyInRow++;
       deaths.early++;
       deaths.fronts++;
     } else {
       await guard.until("live");
-      await sleep(random(MAX_LIFE_MS));
-      const killed = CHOICES[random(CHOICES.length)] as Killed;
+      await sleep(random.below(MAX_LIFE_MS));
+      const killed = CHOICES[random.below(CHOICES.length)] as Killed;
       await killBehind(guard, killed);
       earlyInRow = 0;
       deaths.fronts += killed === "server" ? 0 : 1;

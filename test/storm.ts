@@ -1,8 +1,8 @@
 import { strict as assert } from "node:assert";
 import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { SeededRandom } from "../src/block/random.ts";
 import { Load } from "./load.ts";
-import { type Random, seededRandom } from "./random.ts";
 import type { Scene } from "./scene.ts";
 import { type Front, serve } from "./serve.ts";
 import { until } from "./until.ts";
@@ -17,7 +17,7 @@ export interface StormOptions {
   /** KILLS if left out. */
   readonly kills?: number;
   /** Ends the driver with that process: by SIGKILL if left out. */
-  readonly end?: (pid: number, random: Random) => void;
+  readonly end?: (pid: number, random: SeededRandom) => void;
 }
 
 /** Kills the drivers of a disk under load, and checks all of it. The front is stopped in the end. */
@@ -26,7 +26,7 @@ export async function storm(scene: Scene, spec: string, options: StormOptions = 
     const front = await serve(scene, spec);
     const { kills = KILLS } = options;
     const load = await Load.start(scene, front.uri, seed);
-    await kill(front, seededRandom(seed + 1), { ...options, kills, isOver: () => load.hasFailed });
+    await kill(front, new SeededRandom(seed + 1), { ...options, kills, isOver: () => load.hasFailed });
     await load.stop();
     await load.readAll();
     await front.killDriver();
@@ -53,19 +53,19 @@ export async function withSeed<Result>(what: string, body: (seed: number) => Pro
 /** Kills incarnations at any time of their lives. Of those that are not live yet, at most two in a row. */
 export async function kill(
   front: Front,
-  random: Random,
+  random: SeededRandom,
   { kills = KILLS, end = killProcess, isOver }: StormOptions & { readonly isOver: () => boolean },
 ): Promise<void> {
   let killed: number | null = null;
   let early = 0;
   for (let count = 0; count < kills && !isOver(); count++) {
-    const isEarly = early < 2 && random(3) === 0;
+    const isEarly = early < 2 && random.below(3) === 0;
     const pid: number = await until("the next incarnation", NEW_PROCESS_TIMEOUT_MS, async () => {
       const { state, driver } = await front.device();
       const isReady = driver.pid !== null && driver.pid !== killed && (isEarly || state === "live");
       return isReady ? (driver.pid ?? undefined) : undefined;
     });
-    await sleep(random(isEarly ? MAX_EARLY_LIFE_MS : MAX_LIFE_MS));
+    await sleep(random.below(isEarly ? MAX_EARLY_LIFE_MS : MAX_LIFE_MS));
     end(pid, random);
     early = isEarly ? early + 1 : 0;
     killed = pid;

@@ -2,23 +2,25 @@ import { closeSync, fstatSync, openSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { SkinkError } from "../block/errors.ts";
+import { shellWord } from "../block/shell-word.ts";
 import { parseSize } from "../block/size.ts";
-import { Campaign, type CampaignOptions, interrupted } from "../crashes/campaign.ts";
+import { Campaign, type CampaignOptions } from "../crashes/campaign.ts";
 import type { Tearing } from "../crashes/draw.ts";
 import { isMark } from "../crashes/history.ts";
 import { writeImage } from "../crashes/image.ts";
+import { interrupted } from "../crashes/interrupted.ts";
 import { Laboratory } from "../crashes/laboratory.ts";
-import { type Form, formNeeded, quoted } from "../crashes/needs.ts";
+import { type Form, formNeeded } from "../crashes/needs.ts";
 import { Plan, type PlannedState } from "../crashes/plan.ts";
 import { crashPoints, type DiskManners, pointAt, type Span } from "../crashes/points.ts";
 import { ProgressLine } from "../crashes/progress-line.ts";
 import { RecordedDisk } from "../crashes/recorded-disk.ts";
 import { failureReport, jsonReport, type ReportContext, textReport } from "../crashes/report.ts";
-import { stateKey } from "../crashes/state-key.ts";
 import { nameOf, parseName } from "../crashes/state-name.ts";
 import { realClock } from "../front/clock.ts";
 import { blockDeviceSize } from "../os/block-device.ts";
 import { LogWritesReader } from "../record/log-reader.ts";
+import { isFailedMark } from "../record/own-marks.ts";
 
 interface CrashesOptions {
   readonly check?: string;
@@ -112,6 +114,8 @@ async function crashes(path: string, options: CrashesOptions): Promise<void> {
   needSense(path, options);
   const log = LogWritesReader.open(path);
   if (log.cutOff !== undefined) process.stderr.write(`${path}: ${log.cutOff}\n`);
+  const failed = log.entries.filter(({ mark }) => mark !== undefined && isFailedMark(mark)).length;
+  if (failed > 0) process.stderr.write(`${path}: ${failed} writes failed; what they may have left is in no state\n`);
   let base: number | undefined;
   try {
     base = options.base === undefined ? undefined : openBase(options.base);
@@ -151,20 +155,21 @@ class Session {
     const { state, serve, write, check } = this.#options;
     if (state === undefined) return await this.#checkAll(check as string);
     const planned = this.#named(state);
-    if (write !== undefined) writeImage(this.#disk, planned.state, write);
+    if (write !== undefined) await writeImage(this.#disk, planned.state, write, this.#signal);
     else if (serve !== undefined) await this.#serve(planned, serve === true ? undefined : serve);
     else await this.#checkOne(planned, check as string);
   }
 
   async #checkAll(command: string): Promise<void> {
-    const { log, index, same } = this.#disk;
+    const { log } = this.#disk;
     const { states, seed, json } = this.#options;
     const points = crashPoints(log, this.#manners, this.#span());
+    if (points.length === 0) throw badUsage(this.#path, "there is no crash point between --from and --to", "one");
     const plan = new Plan(log, points, {
       tearing: this.#tearing,
       seed,
       limit: states,
-      keyOf: (state, mark) => stateKey(log, index, state, mark, same),
+      keyOf: (state, mark) => this.#disk.keyOf(state, mark),
     });
     const line = new ProgressLine(process.stderr);
     const startedAt = performance.now();
@@ -267,16 +272,17 @@ class Session {
 
   /** `more`: "--check" stands for it with its command. */
   #commandLine(name: string, more: string): string {
-    const { base, size: bytes, lyingFlushes, mountOptions, check } = this.#options;
+    const { base, size: bytes, lyingFlushes, mountOptions, timeout, check } = this.#options;
     const forCheck = more === "--check";
     return [
-      `skink crashes ${quoted(this.#path)}`,
-      ...(base === undefined ? [] : [`--base ${quoted(base)}`]),
+      `skink crashes ${shellWord(this.#path)}`,
+      ...(base === undefined ? [] : [`--base ${shellWord(base)}`]),
       ...(bytes === undefined ? [] : [`--size ${bytes}`]),
       ...(lyingFlushes === undefined ? [] : [`--lying-flushes${lyingFlushes === true ? "" : ` ${lyingFlushes}`}`]),
-      `--state ${quoted(name)}`,
-      ...(forCheck && mountOptions !== undefined ? [`--mount-options ${quoted(mountOptions)}`] : []),
-      forCheck ? `--check ${quoted(check ?? "")}` : more,
+      `--state ${shellWord(name)}`,
+      ...(forCheck && mountOptions !== undefined ? [`--mount-options ${shellWord(mountOptions)}`] : []),
+      ...(forCheck && timeout !== DEFAULT_TIMEOUT_SECONDS ? [`--timeout ${timeout}`] : []),
+      forCheck ? `--check ${shellWord(check ?? "")}` : more,
     ].join(" ");
   }
 

@@ -62,12 +62,13 @@ async function record(text: string | undefined, options: RecordOptions): Promise
     throw badUsage(`record ${text}`, `--log and --driver-log are both ${path}`, "two files");
   }
   const config = await configOf(text, options);
+  checkSingle(text, config);
   const log = logOf(options);
   const files = { log: resolve(path), driverLog: driverLog === undefined ? undefined : resolve(driverLog), force };
   const tap = await RecordingTap.create(files, log.error);
   let outcome: Awaited<ReturnType<typeof runFront>>;
   try {
-    outcome = await runFront(new Front(withTap(text, config, tap), log));
+    outcome = await runFront(new Front(withTap(config, tap), log));
   } finally {
     await tap.close();
   }
@@ -79,10 +80,12 @@ async function record(text: string | undefined, options: RecordOptions): Promise
   exit(outcome);
 }
 
-function withTap(text: string, config: FrontConfig, tap: RecordingTap): FrontConfig {
-  const [device, ...others] = config.devices;
-  if (device !== undefined && others.length === 0) return { ...config, devices: [{ ...device, tap }] };
-  throw badUsage(`record ${text}`, `it has ${config.devices.length} devices`, "one");
+function checkSingle(text: string, { devices }: FrontConfig): void {
+  if (devices.length !== 1) throw badUsage(`record ${text}`, `it has ${devices.length} devices`, "one");
+}
+
+function withTap(config: FrontConfig, tap: RecordingTap): FrontConfig {
+  return { ...config, devices: config.devices.map((device) => ({ ...device, tap })) };
 }
 
 async function list(path: string, json: boolean): Promise<void> {

@@ -105,6 +105,8 @@ export function addTorture(program: Command): void {
 
 async function torture(spec: string | undefined, options: TortureOptions): Promise<void> {
   const order = orderOf(spec, options);
+  // Known now rather than after hours of trials.
+  for (const path of [options.report, options.json]) if (typeof path === "string") write(path, "", { flag: "a" });
   const interruption = new AbortController();
   const interrupt = (): void => {
     // Whoever insists doesn't wait for the end; what runs ends with this process.
@@ -114,7 +116,9 @@ async function torture(spec: string | undefined, options: TortureOptions): Promi
   for (const signal of INTERRUPTIONS) process.on(signal, interrupt);
   const progress = new Progress(order);
   try {
-    const story = (atMs: number, text: string): void => console.log(`${atMs.toFixed(0).padStart(8)} ms  ${text}`);
+    // Who wants JSON on stdout wants nothing else there.
+    const say = options.json === true ? console.error : console.log;
+    const story = (atMs: number, text: string): void => say(`${atMs.toFixed(0).padStart(8)} ms  ${text}`);
     const observer = {
       trial: (result: TrialResult) => progress.add(result),
       ...(order.only === undefined ? {} : { story }),
@@ -139,6 +143,9 @@ function orderOf(argument: string | undefined, options: TortureOptions): Campaig
   }
   if (recovery !== undefined && (shadow || !spec.startsWith("exec:"))) {
     throw new SkinkError("bad-usage", "Cannot use --recovery: it is for exec: servers with --no-shadow");
+  }
+  if (only !== undefined && options.seed === undefined) {
+    throw new SkinkError("bad-usage", "Cannot use --only: it isn't said of which campaign, --seed was wanted");
   }
   const alone = !shadow && spec.startsWith("exec:");
   if (alone && verify !== undefined) {
@@ -166,13 +173,13 @@ function report(campaign: Campaign, { only }: CampaignOrder, { json, report }: T
   if (only !== undefined && first !== undefined && json !== true) console.log(`\n${JSON.stringify(first, null, 2)}\n`);
   if (json === true) process.stdout.write(`${JSON.stringify(campaign)}\n`);
   else console.log(textReport(campaign));
-  if (typeof json === "string") write(json, JSON.stringify(campaign));
+  if (typeof json === "string") write(json, `${JSON.stringify(campaign)}\n`);
   if (report !== undefined) write(report, htmlReport(campaign));
 }
 
-function write(path: string, text: string): void {
+function write(path: string, text: string, options: { flag?: "a" } = {}): void {
   try {
-    writeFileSync(path, `${text}\n`);
+    writeFileSync(path, text, options);
   } catch (error) {
     throw new SkinkError("not-written", `Cannot write the report: ${(error as Error).message}, a file was wanted`);
   }

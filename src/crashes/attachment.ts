@@ -29,8 +29,6 @@ export interface AttachmentOptions {
   readonly mountOptions: string | undefined;
   /** Of the programs that are started. */
   readonly env: NodeJS.ProcessEnv;
-  /** What is to be taken apart is in use: ends whoever may be the one. */
-  readonly onBusy: () => void;
 }
 
 /**
@@ -138,7 +136,6 @@ export class Attachment {
     for (;;) {
       const outcome = await attempt();
       if (outcome === true || (outcome !== false && outcome.code === 0)) return;
-      this.#options.onBusy();
       if (performance.now() > until) throw unable(act, outcome === false ? "it is in use" : outcome.complaint);
       await delay(POLL_MS);
     }

@@ -1,13 +1,13 @@
-import { SkinkError } from "../block/errors.ts";
 import { MountFailure, type Places } from "./attachment.ts";
 import { runCheck, type Verdict } from "./check.ts";
 import type { Tearing } from "./draw.ts";
+import { interrupted } from "./interrupted.ts";
 import type { Laboratory } from "./laboratory.ts";
 import { type Minimised, minimise } from "./minimise.ts";
 import type { Plan, PlannedState } from "./plan.ts";
+import type { CrashPoint } from "./points.ts";
 import type { RecordedDisk } from "./recorded-disk.ts";
 import type { CrashState } from "./state.ts";
-import { stateKey } from "./state-key.ts";
 
 export interface CampaignOptions {
   readonly disk: RecordedDisk;
@@ -38,14 +38,25 @@ export interface Failure {
   readonly verdict: Verdict;
 }
 
+/** A failure as it is kept where there may be thousands. */
+export interface BriefFailure {
+  readonly name: string;
+  readonly point: CrashPoint;
+  /** Its output is the end of it. */
+  readonly verdict: Verdict;
+}
+
 export interface CampaignResult {
   /** States of the plan that were checked. */
   readonly checked: number;
   /** In the order of the plan. */
-  readonly failures: readonly Failure[];
+  readonly failures: readonly BriefFailure[];
   /** Of the first failure; and whether nothing more can be put back. */
   readonly smallest: (Failure & Pick<Minimised, "isMinimal">) | undefined;
 }
+
+/** Of what the check of a failing state says, so many characters are kept: the smallest one's has more. */
+const MAX_BRIEF_OUTPUT = 1000;
 
 /** Checks the states of a plan, some at a time, and looks for the smallest one that fails. */
 export class Campaign {
@@ -63,7 +74,8 @@ export class Campaign {
 
   /** Rejects with `bad-check` where the check can't be run, with `interrupted` where it was told to end. */
   async run(plan: Plan): Promise<CampaignResult> {
-    const failures = new Map<number, Failure>();
+    const failures = new Map<number, BriefFailure>();
+    let first: (Failure & { readonly number: number }) | undefined;
     let checked = 0;
     const tell = (): void => {
       this.#options.onProgress({ phase: "check", checked, total: plan.total, failures: failures.size });
@@ -80,7 +92,9 @@ export class Campaign {
         if (verdict === undefined) return;
         checked++;
         if (!verdict.passed) {
-          failures.set(own, { planned, verdict });
+          const brief = { ...verdict, output: verdict.output.slice(-MAX_BRIEF_OUTPUT) };
+          failures.set(own, { name: this.#options.nameOf(planned), point: planned.point, verdict: brief });
+          if (first === undefined || own < first.number) first = { number: own, planned, verdict };
           if (!this.#options.all) this.#stop.abort();
         }
         tell();
@@ -89,7 +103,6 @@ export class Campaign {
     tell();
     await this.#together(Array.from({ length: this.#options.jobs }, work));
     const inOrder = [...failures].sort(([a], [b]) => a - b).map(([, failure]) => failure);
-    const [first] = inOrder;
     return { checked, failures: inOrder, smallest: first && (await this.#smallest(first, failures.size)) };
   }
 
@@ -115,7 +128,7 @@ export class Campaign {
     const { point } = failure.planned;
     const verdicts = new Map<string, Verdict>();
     let checked = 0;
-    const keyOf = (state: CrashState): string => stateKey(disk.log, disk.index, state, point.mark, disk.same);
+    const keyOf = (state: CrashState): string => disk.keyOf(state, point.mark);
     verdicts.set(keyOf(failure.planned.state), failure.verdict);
     const fails = async (state: CrashState): Promise<boolean> => {
       const key = keyOf(state);
@@ -139,8 +152,4 @@ export class Campaign {
     if (this.#options.signal.aborted) throw interrupted();
     if (failed !== undefined) throw failed.reason;
   }
-}
-
-export function interrupted(): SkinkError {
-  return new SkinkError("interrupted", "Cannot finish the checks: a signal came, time to go on was wanted");
 }

@@ -4,6 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { SkinkError } from "../block/errors.ts";
 import type { Places } from "./attachment.ts";
 import { FORMS, fillIn, variableOf } from "./needs.ts";
+import { started } from "./programs.ts";
 
 /** Of what a check says, the end is kept. */
 const MAX_OUTPUT_BYTES = 16 << 10;
@@ -44,6 +45,7 @@ export async function runCheck({ command, timeoutMs, env, signal }: CheckOrder, 
       output = Buffer.concat([output, bytes]).subarray(-MAX_OUTPUT_BYTES);
     });
   }
+  await started(child, "/bin/sh");
   let isLate = false;
   const end = (): void => killGroup(child.pid);
   const timer = setTimeout(() => {

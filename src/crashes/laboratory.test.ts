@@ -12,6 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { SeededRandom } from "../block/random.ts";
 import { realClock } from "../front/clock.ts";
 import { NbdClient } from "../nbd/client/client.ts";
 import { parseUri } from "../nbd/uri.ts";
@@ -20,7 +21,6 @@ import { drawStates } from "./draw.ts";
 import { writeImage } from "./image.ts";
 import { Laboratory } from "./laboratory.ts";
 import { HONEST, pointAt } from "./points.ts";
-import { seededRandom } from "./random.ts";
 import { RecordedDisk } from "./recorded-disk.ts";
 import type { CrashState } from "./state.ts";
 import { parseName } from "./state-name.ts";
@@ -48,7 +48,7 @@ test("a state has the content that the model says, over the base", async (contex
   const { disk, laboratory } = await setUp(context);
   const end = LOG.length;
   let left = 40;
-  for (const state of drawStates(disk.log, pointAt(disk.log, HONEST, end), { atomicSectors: 1 }, seededRandom(5))) {
+  for (const state of drawStates(disk.log, pointAt(disk.log, HONEST, end), { atomicSectors: 1 }, new SeededRandom(5))) {
     await laboratory.with(state, async ({ uri }) => assert(expected(disk, state).equals(await readAll(uri as string))));
     if (--left === 0) break;
   }
@@ -79,6 +79,30 @@ test("what is written to a state is seen there alone, also by others at the same
   await laboratory.with(state, async ({ uri }) => assert(before.equals(await readAll(uri as string))));
 });
 
+test("any byte of a disk can be read and written, as of a file", async (context) => {
+  const folder = mkdtempSync(join(tmpdir(), "skink-laboratory-"));
+  const sector = 4096;
+  writeLog(join(folder, "log"), [write(1, 3)], sector);
+  const log = LogWritesReader.open(join(folder, "log"));
+  const disk = new RecordedDisk(log, 4 * sector, undefined);
+  const laboratory = await Laboratory.open({ disk, clock: realClock, form: "uri", mountOptions: undefined });
+  context.after(async () => {
+    await laboratory.close();
+    log.close();
+    rmSync(folder, { recursive: true });
+  });
+  await laboratory.with(parseName(log, HONEST, "1-0/1"), async ({ uri }) => {
+    const client = await NbdClient.connect(uri as string);
+    const wanted = Buffer.alloc(4 * sector);
+    for (let number = 8; number < 16; number++) sectorOf(0, number).copy(wanted, number * SECTOR);
+    await client.write(9 * SECTOR + 3, Buffer.alloc(2 * SECTOR, 7));
+    wanted.fill(7, 9 * SECTOR + 3, 11 * SECTOR + 3);
+    assert(wanted.subarray(7 * SECTOR + 1, 12 * SECTOR).equals(await client.read(7 * SECTOR + 1, 5 * SECTOR - 1)));
+    assert(wanted.equals(await client.read(0, 4 * sector)));
+    await client.close();
+  });
+});
+
 test("a state that is over can't be reached any more, by those who are connected either", async (context) => {
   const { disk, laboratory } = await setUp(context);
   const state = parseName(disk.log, HONEST, "0");
@@ -103,13 +127,20 @@ test("many large requests at a time are all answered", async (context) => {
   });
 });
 
-test("an image has the content of its state, and holes", async (context) => {
+test("an image has the content of its state; one that was not finished is gone", async (context) => {
   const { disk, folder } = await setUp(context);
   const path = join(folder, "image");
   const state = parseName(disk.log, HONEST, "8-5");
-  writeImage(disk, state, path);
+  const interruption = new AbortController();
+  const { signal } = interruption;
+  await writeImage(disk, state, path, signal);
   assert(expected(disk, state).equals(readFileSync(path)));
-  assert.throws(() => writeImage(disk, state, path), { code: "bad-usage" });
+  await assert.rejects(writeImage(disk, state, path, signal), { code: "bad-usage" });
+  const other = join(folder, "other");
+  const written = writeImage(disk, state, other, signal);
+  interruption.abort();
+  await assert.rejects(written, { code: "interrupted" });
+  assert(!existsSync(other));
 });
 
 test("a laboratory leaves nothing behind", async (context) => {

@@ -11,7 +11,7 @@ import type { Form } from "./needs.ts";
 import type { RecordedDisk } from "./recorded-disk.ts";
 import type { CrashState } from "./state.ts";
 import { StateDevice } from "./state-device.ts";
-import { killMarked } from "./strays.ts";
+import { endMarked } from "./strays.ts";
 import { RUN_MARK, Undertaker } from "./undertaker.ts";
 
 /** Of all states that are served at a time. */
@@ -62,9 +62,9 @@ export class Laboratory {
   }
 
   /**
-   * Sets `state` up and lets `use` have it; then it is gone, with all that was written to it. `env`: for whatever is started that works on it,
-   * by which it is found if it outlives its time. Rejects as `use` does; with a MountFailure
-   * where it has no file system that can be mounted.
+   * Sets `state` up and lets `use` have it; then it is gone, with all that was written to it. `env`: for whatever is started that works
+   * on it, which is ended if it outlives its time. Rejects as `use` does; with a MountFailure where it has no file system that can be
+   * mounted.
    */
   async with<Result>(
     state: CrashState,
@@ -79,12 +79,13 @@ export class Laboratory {
     const uri = formatUri({ address: { path: this.#path }, name });
     const folder = join(this.#folder, name);
     const ourEnv = { ...process.env, [RUN_MARK]: this.#folder };
-    const onBusy = (): void => killMarked(`${RUN_MARK}=${folder}`);
-    const attachment = new Attachment({ uri, form, folder, mountOptions, env: ourEnv, onBusy });
+    const attachment = new Attachment({ uri, form, folder, mountOptions, env: ourEnv });
     try {
       return await use(await attachment.set(), { ...ourEnv, [RUN_MARK]: folder });
     } finally {
       try {
+        // Whoever goes on would keep the state in use, or answer a check of another one.
+        await endMarked(`${RUN_MARK}=${folder}`);
         await attachment.remove();
       } finally {
         this.#devices.delete(name);

@@ -48,6 +48,35 @@ test("a check that fails whatever is missing is told by the state without anythi
   assert.equal(checks, 1);
 });
 
+test("a sector is found in a change of a million within the checks of a search", async () => {
+  const sectors = 1 << 20;
+  const history = historyOf([write(0, sectors), write(0)]);
+  const fails = async ({ missing }: CrashState): Promise<boolean> =>
+    missing.get(0)?.some(({ from, to }) => from <= 777_777 && 777_777 < to) === true;
+  const { state, isMinimal } = await minimise(without(history, 2, [0, 1]), SECTORS, fails, 2);
+  assert(isMinimal);
+  assert.deepEqual([...state.missing], [[0, [{ from: 777_777, to: 777_778 }]]]);
+});
+
+test("a search that breaks off does so when none of its checks runs any more", async () => {
+  const ended: number[] = [];
+  const search = minimise(
+    EVERYTHING,
+    SECTORS,
+    async ({ missing }) => {
+      if (missing.size === 0) return false;
+      const isFirst = missing.has(0);
+      if (!isFirst) await new Promise((resolve) => setImmediate(resolve));
+      ended.push(missing.size);
+      if (isFirst) throw new Error("broken off");
+      return false;
+    },
+    2,
+  );
+  await assert.rejects(search, /broken off/);
+  assert.equal(ended.length, 2);
+});
+
 test("no more is asked at a time than wanted", async () => {
   let [running, most] = [0, 0];
   const fails = async (state: CrashState): Promise<boolean> => {

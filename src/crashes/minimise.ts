@@ -5,6 +5,8 @@ import { type CrashState, newState } from "./state.ts";
 
 /** Checks that a search may take. */
 export const MAX_SEARCH_CHECKS = 500;
+/** A change is put back in so many pieces at first; what is left is cut again, down to what the disk writes whole. */
+const MAX_PIECES = 16;
 
 /** Some missing sectors of one change. */
 interface Loss extends Range {
@@ -39,10 +41,14 @@ export async function minimise(
   const search = (losses: readonly (readonly Loss[])[]): Promise<(readonly Loss[])[]> =>
     ddmin(losses, (kept) => fails(stateOf(kept)), width, budget);
   const changes = [...state.missing].map(([entry, ranges]) => ranges.map((range) => ({ ...range, entry })));
-  const fewest = await search(changes);
-  const torn = fewest.flat().flatMap((loss) => pieces(loss, tearing).map((part) => [{ ...part, entry: loss.entry }]));
-  const smallest = torn.length > fewest.length ? await search(torn) : fewest;
-  return { state: stateOf(smallest), isMinimal: budget.left > 0 };
+  let fewest = await search(changes);
+  for (;;) {
+    const cut = fewest.flat().flatMap(({ entry, ...range }) => {
+      return pieces(range, tearing, MAX_PIECES).map((part) => [{ ...part, entry }]);
+    });
+    if (cut.length === fewest.length || budget.left <= 0) return { state: stateOf(fewest), isMinimal: budget.left > 0 };
+    fewest = await search(cut);
+  }
 }
 
 /** The smallest selection that `fails`, as far as taking away parts of it leads; all of them do. */
@@ -79,11 +85,17 @@ async function firstFailing<Item>(
   for (let at = 0; at < selections.length && budget.left > 0; at += width) {
     const some = selections.slice(at, at + width);
     budget.left -= some.length;
-    const answers = await Promise.all(some.map(fails));
+    const answers = await allSettled(some.map(fails));
     const first = answers.indexOf(true);
     if (first !== -1) return some[first];
   }
   return undefined;
+}
+
+/** Waits for all of them, also where one rejects: each takes down what it has set up. */
+async function allSettled<Value>(promises: readonly Promise<Value>[]): Promise<Value[]> {
+  await Promise.allSettled(promises);
+  return await Promise.all(promises);
 }
 
 function inParts<Item>(items: readonly Item[], parts: number): Item[][] {

@@ -1,3 +1,5 @@
+import { shellWord } from "../block/shell-word.ts";
+
 /** In what forms a check wants its state; each but the first is made of the one before. */
 export const FORMS = ["uri", "device", "loop", "mount"] as const;
 export type Form = (typeof FORMS)[number];
@@ -19,11 +21,6 @@ export function formNeeded(command: string): Form {
 export function fillIn(command: string, values: Readonly<Partial<Record<Form, string>>>): string {
   return command.replace(/\{(uri|device|loop|mount)\}/g, (placeholder, form: Form) => {
     const value = values[form];
-    return value === undefined ? placeholder : quoted(value);
+    return value === undefined ? placeholder : shellWord(value);
   });
-}
-
-/** As one word of the shell's. */
-export function quoted(value: string): string {
-  return /^[\w@%+=:,./-]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`;
 }

@@ -3,8 +3,8 @@ import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { SeededRandom } from "../block/random.ts";
 import { Overlay } from "./overlay.ts";
-import { seededRandom } from "./random.ts";
 
 const SECTOR = 512;
 const SECTORS = 64;
@@ -18,9 +18,9 @@ test("what was written last is read, and what is below elsewhere", (context) => 
     closeSync(fd);
     rmSync(folder, { recursive: true });
   });
-  const overlay = new Overlay(fd, SECTOR);
+  const overlay = new Overlay(fd);
   const expected = Buffer.alloc(SECTORS * SECTOR, BELOW);
-  const random = seededRandom(1);
+  const random = new SeededRandom(1);
   for (let step = 0; step < STEPS; step++) {
     const from = random.below(SECTORS) * SECTOR;
     const length = (1 + random.below(SECTORS - from / SECTOR)) * SECTOR;

@@ -1,8 +1,9 @@
 import { readSync, writeSync } from "node:fs";
-import type { Range } from "./history.ts";
 
-/** What was written over some sectors: `data` is in the overlay's file, at its place on the device. */
-interface Run extends Range {
+/** Bytes that were written over, `from` ≤ n < `to`: `data` is in the overlay's file, at its place on the device. */
+interface Run {
+  readonly from: number;
+  readonly to: number;
   readonly kind: "data" | "zeroes";
 }
 
@@ -12,21 +13,19 @@ const MAX_RUNS = 500_000;
 /** What a check writes to a state that it looks at: the data in a file with holes, where it is in memory. */
 export class Overlay {
   readonly #fd: number;
-  readonly #sectorSize: number;
   /** In ascending order; they don't overlap. */
   #runs: Run[] = [];
 
   /** `fd`: an empty file, open for reading and writing; it stays the caller's. */
-  constructor(fd: number, sectorSize: number) {
+  constructor(fd: number) {
     this.#fd = fd;
-    this.#sectorSize = sectorSize;
   }
 
   get isFull(): boolean {
     return this.#runs.length >= MAX_RUNS;
   }
 
-  /** `offset`: bytes. Both whole sectors. */
+  /** `offset`: bytes. */
   write(offset: number, from: Uint8Array): void {
     for (let done = 0; done < from.length; ) done += writeSync(this.#fd, from, done, from.length - done, offset + done);
     this.#set(offset, from.length, "data");
@@ -38,25 +37,24 @@ export class Overlay {
 
   /** Fills `into` where something was written; `below` is asked for all other ranges, in bytes. */
   read(offset: number, into: Uint8Array, below: (offset: number, into: Uint8Array) => void): void {
-    const size = this.#sectorSize;
-    const end = (offset + into.length) / size;
-    let at = offset / size;
-    const part = (from: number, to: number): Uint8Array => into.subarray(from * size - offset, to * size - offset);
+    const end = offset + into.length;
+    let at = offset;
+    const part = (from: number, to: number): Uint8Array => into.subarray(from - offset, to - offset);
     for (let index = this.#firstAfter(at); at < end; index++) {
       const run = this.#runs[index];
       const next = Math.min(run?.from ?? end, end);
-      if (at < next) below(at * size, part(at, next));
+      if (at < next) below(at, part(at, next));
       if (run === undefined || next === end) return;
       const from = Math.max(at, run.from);
       const to = Math.min(run.to, end);
       if (run.kind === "zeroes") part(from, to).fill(0);
-      else readWhole(this.#fd, part(from, to), from * size);
+      else readWhole(this.#fd, part(from, to), from);
       at = to;
     }
   }
 
   #set(offset: number, length: number, kind: Run["kind"]): void {
-    let [from, to] = [offset / this.#sectorSize, (offset + length) / this.#sectorSize];
+    let [from, to] = [offset, offset + length];
     const first = this.#firstAfter(from - 1);
     let last = first;
     const rest: Run[] = [];
@@ -74,13 +72,13 @@ export class Overlay {
     this.#runs.splice(first, last - first, ...runs);
   }
 
-  /** The first run that ends after `sector`. */
-  #firstAfter(sector: number): number {
+  /** The first run that ends after `place`. */
+  #firstAfter(place: number): number {
     let low = 0;
     let high = this.#runs.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#runs[middle] as Run).to <= sector) low = middle + 1;
+      if ((this.#runs[middle] as Run).to <= place) low = middle + 1;
       else high = middle;
     }
     return low;

@@ -1,10 +1,11 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { SeededRandom } from "../block/random.ts";
 import type { History } from "./history.ts";
 import { Plan, shareOut } from "./plan.ts";
-import { crashPoints, HONEST } from "./points.ts";
-import { seededRandom } from "./random.ts";
+import { crashPoints, type DiskManners, HONEST } from "./points.ts";
 import { stateKey } from "./state-key.ts";
+import { nameOf } from "./state-name.ts";
 import { reachable } from "./testing-disk.ts";
 import { contentOf, FLUSH, historyOf, type Said, write } from "./testing-history.ts";
 import { WriteIndex } from "./write-index.ts";
@@ -36,7 +37,7 @@ test("the states of a log are what a disk with a volatile cache may leave, each 
 
 test("the states of a log are what a disk with a volatile cache may leave, each once: longer logs", () => {
   for (let seed = 0; seed < LONG_LOGS; seed++) {
-    const random = seededRandom(seed);
+    const random = new SeededRandom(seed);
     compare(Array.from({ length: LONG_LOG_ENTRIES }, () => ALPHABET[random.below(ALPHABET.length)] as Said));
   }
 });
@@ -67,6 +68,58 @@ test("where there are too many states, none, all, each one missing and each one 
   );
 });
 
+test("where all states of a point are too many for its share, those drawn are of all kinds", () => {
+  const points = 10;
+  const writes = 12;
+  const round = [...Array.from({ length: writes }, (_, index) => write(index)), FLUSH];
+  const history = historyOf(Array.from({ length: points }, () => round).flat());
+  const found = [...planOf(history, 20 * points, 1)];
+  assert(found.length > 19 * points);
+  const first = found.filter(({ point }) => point.end === writes + 1);
+  assert(first.some(({ state }) => state.missing.size === writes));
+  for (let number = 0; number < writes; number++) {
+    const without = first.filter(({ state }) => state.missing.has(number)).length;
+    assert(without > 0 && without < first.length, `${number} is missing in ${without} of ${first.length}`);
+  }
+});
+
+test("where there are more points than states, some have enough of them, by chance, and something is missing in most", () => {
+  const points = 1000;
+  const history = historyOf(
+    Array.from({ length: points }, () => [write(0), write(8), write(16), write(24), FLUSH]).flat(),
+  );
+  const ends = (seed: number): number[] => {
+    const found = [...planOf(history, 80, seed)];
+    assert(found.length > 70 && found.length <= 80, `${found.length} states`);
+    assert(found.filter(({ state }) => state.missing.size > 0).length > 60);
+    return found.map(({ point }) => point.end);
+  };
+  assert.notDeepEqual(ends(1), ends(2));
+  assert(Math.min(...ends(1)) < 2500 && Math.max(...ends(1)) > 2500);
+});
+
+test("many writes in a row make states with names of some kilobytes, in time", { timeout: 120_000 }, () => {
+  const history = historyOf(
+    [...Array.from({ length: 50_000 }, (_, index) => [write(8 * index, 8 * index + 8), FLUSH])].flat(),
+  );
+  const points = crashPoints(
+    history,
+    { lying: Number.POSITIVE_INFINITY },
+    { from: history.entries.length, to: history.entries.length },
+  );
+  const names = [...plan(history, points, 12)].map(({ point, state }) => nameOf(history, point.volatile, state));
+  assert.equal(names.length, 12);
+  // A check has it in its environment, where one value has at most 128 KiB.
+  for (const name of names) assert(name.length < 32 << 10, `${name.length} characters`);
+});
+
+test("what is uncertain at a point takes no memory of its own", () => {
+  const history = historyOf(Array.from({ length: 100 }, () => [write(0), { mark: "m" }]).flat());
+  const [first, second] = crashPoints(history).map(({ volatile }) => volatile);
+  assert.notDeepEqual(first, second);
+  assert.equal(first?.buffer, second?.buffer);
+});
+
 test("the same seed draws the same states, another one others", () => {
   const history = historyOf([...Array.from({ length: 20 }, (_, index) => write(index)), FLUSH]);
   const draws = [1, 1, 2].map((seed) => planned(history, 100, seed).join());
@@ -95,6 +148,15 @@ test("a disk that swallows flushes may lose what it has acknowledged as durable"
   };
   assert.deepEqual(contents(Number.POSITIVE_INFINITY), ["---", "--4", "-2-", "-24", "0--", "0-4", "02-", "024"]);
   assert.deepEqual(contents(1), ["---", "0--", "02-", "024"]);
+});
+
+test("a disk that swallows some flushes may lose all that an honest one may lose", () => {
+  const history = historyOf([write(0), FLUSH, write(1), write(2), FLUSH]);
+  const contents = (manners: DiskManners): string[] => {
+    const states = [...plan(history, crashPoints(history, manners))];
+    return [...new Set(states.map(({ state }) => contentOf(history, state, SECTORS)))].sort();
+  };
+  assert.deepEqual(contents({ lying: 1 }), contents(HONEST));
 });
 
 /** Fails unless what is planned is what is reachable, and nothing of it comes twice. */

@@ -1,10 +1,11 @@
 import { type History, type HistoryEntry, isChange, isMark } from "./history.ts";
+import { countBelow } from "./write-index.ts";
 
 /** How the disk treats its flushes. */
 export interface DiskManners {
   /**
-   * It swallows flushes and FUA: so many of the newest changes may be missing, durable or not; Infinity for all since the start.
-   * `undefined`: it is honest.
+   * It swallows flushes and FUA: so many of the newest changes may be missing although they are durable; Infinity for all since the
+   * start. `undefined`: it is honest.
    */
   readonly lying: number | undefined;
 }
@@ -37,21 +38,21 @@ export function crashPoints(history: History, manners: DiskManners = HONEST, spa
   const ends = [...new Set([...entries.flatMap(endsOf), entries.length])].sort((a, b) => a - b);
   const disk = new Disk(history, manners);
   const points: CrashPoint[] = [];
-  let last: Moment | undefined;
+  let last: CrashPoint | undefined;
+  let lastSent = -1;
   for (const end of ends) {
     const now = disk.at(end);
     // Between the two nothing has become uncertain: what is possible now was so then.
-    const isNews = last === undefined || now.sent !== last.sent || now.mark !== last.mark;
-    last = now;
-    if (isNews && end >= from && end <= to) points.push({ end, volatile: now.volatile(), mark: now.mark });
+    const isNews = disk.sent !== lastSent || now.mark !== last?.mark;
+    [last, lastSent] = [now, disk.sent];
+    if (isNews && end >= from && end <= to) points.push(now);
   }
   return points;
 }
 
 /** What is uncertain when so many entries have been sent. */
 export function pointAt(history: History, manners: DiskManners, end: number): CrashPoint {
-  const { mark, volatile } = new Disk(history, manners).at(end);
-  return { end, volatile: volatile(), mark };
+  return new Disk(history, manners).at(end);
 }
 
 /** The points that an entry makes. */
@@ -62,20 +63,13 @@ function endsOf(entry: HistoryEntry): number[] {
   return isChange(entry) && entry.fua ? [...beforeFlush, entry.index + 1] : beforeFlush;
 }
 
-interface Moment {
-  /** How many changes have been sent. */
-  readonly sent: number;
-  readonly mark: string | undefined;
-  readonly volatile: () => Int32Array;
-}
-
 /** What a disk has been sent, followed from the start on. */
 class Disk {
+  /** How many changes. */
+  sent = 0;
   readonly #history: History;
-  readonly #manners: DiskManners;
-  readonly #changes: Int32Array;
+  readonly #changes: Changes;
   #end = 0;
-  #sent = 0;
   #mark: string | undefined;
   /** All before this entry is durable. */
   #durable = 0;
@@ -84,36 +78,79 @@ class Disk {
 
   constructor(history: History, manners: DiskManners) {
     this.#history = history;
-    this.#manners = manners;
-    this.#changes = Int32Array.from(history.entries.filter(isChange), ({ index }) => index);
+    this.#changes = new Changes(history, manners);
   }
 
-  /** `end`: never less than the time before. What is returned is good until the next call. */
-  at(end: number): Moment {
+  /** `end`: never less than the time before. */
+  at(end: number): CrashPoint {
     for (const entry of this.#history.entries.slice(this.#end, end)) this.#send(entry);
     this.#end = end;
     for (const flush of this.#flushes) if (isAnswered(flush, end)) this.#durable = Math.max(this.#durable, flush.index);
     this.#flushes = this.#flushes.filter((flush) => !isAnswered(flush, end));
-    return { sent: this.#sent, mark: this.#mark, volatile: () => this.#volatile() };
+    return new Moment(this.#changes, end, this.#durable, this.#mark);
   }
 
   #send(entry: HistoryEntry): void {
     if (entry.flush) this.#flushes.push(entry);
     if (isMark(entry)) this.#mark = entry.mark;
-    if (isChange(entry)) this.#sent++;
+    if (isChange(entry)) this.sent++;
+  }
+}
+
+/** A point knows where it is, and looks up what is uncertain there: of thousands of points, lists would be most of what there is. */
+class Moment implements CrashPoint {
+  readonly end: number;
+  readonly mark: string | undefined;
+  readonly #changes: Changes;
+  readonly #durable: number;
+
+  constructor(changes: Changes, end: number, durable: number, mark: string | undefined) {
+    this.end = end;
+    this.mark = mark;
+    this.#changes = changes;
+    this.#durable = durable;
   }
 
-  #volatile(): Int32Array {
-    const { lying } = this.#manners;
-    // One memory for all points: with thousands of them, lists would be most of what there is.
-    if (lying !== undefined) return this.#changes.subarray(Math.max(0, this.#sent - lying), this.#sent);
-    const cached: number[] = [];
-    for (let at = this.#sent - 1; at >= 0; at--) {
-      const index = this.#changes[at] as number;
-      if (index < this.#durable) break;
-      if (!this.#history.entries[index]?.fua || index + 1 === this.#end) cached.push(index);
+  get volatile(): Int32Array {
+    return this.#changes.volatile(this.end, this.#durable);
+  }
+}
+
+/** The numbers of a log's changes, ascending. */
+class Changes {
+  readonly #history: History;
+  readonly #lying: number | undefined;
+  readonly #all: Int32Array;
+  /** Without those that are durable by themselves. */
+  readonly #cached: Int32Array;
+
+  constructor(history: History, { lying }: DiskManners) {
+    const changes = history.entries.filter(isChange);
+    this.#history = history;
+    this.#lying = lying;
+    this.#all = Int32Array.from(changes, ({ index }) => index);
+    this.#cached = changes.some(({ fua }) => fua)
+      ? Int32Array.from(
+          changes.filter(({ fua }) => !fua),
+          ({ index }) => index,
+        )
+      : this.#all;
+  }
+
+  /** Those before `end` that may be missing there; all before `durable` is durable, if the disk is honest. */
+  volatile(end: number, durable: number): Int32Array {
+    const lying = this.#lying;
+    if (lying !== undefined) {
+      const sent = countBelow(this.#all, end);
+      return this.#all.subarray(Math.max(0, Math.min(sent - lying, countBelow(this.#all, durable))), sent);
     }
-    return Int32Array.from(cached.reverse());
+    const cached = this.#cached.subarray(countBelow(this.#cached, durable), countBelow(this.#cached, end));
+    const last = this.#history.entries[end - 1];
+    if (last === undefined || !last.fua || !isChange(last)) return cached;
+    const withLast = new Int32Array(cached.length + 1);
+    withLast.set(cached);
+    withLast[cached.length] = last.index;
+    return withLast;
   }
 }
 

@@ -2,11 +2,10 @@ import type { LogWritesReader } from "../record/log-reader.ts";
 import type { Range } from "./history.ts";
 import { readWhole } from "./overlay.ts";
 import type { CrashState } from "./state.ts";
+import { stateKey } from "./state-key.ts";
 import { BASE, type Source, WriteIndex } from "./write-index.ts";
 
-/** Read at once, in sectors: so many sources are looked up together. */
-const STRIDE_SECTORS = 128;
-/** Longer ranges are taken to be different: to compare them would take longer than a check. Bytes. */
+/** So much of a state is compared with what else there is; all else is taken to be different: to compare it would take longer than a check. */
 const MAX_COMPARED_BYTES = 1 << 20;
 
 /** The disk that was recorded, in any state that a power cut may have left it in. Data is read from the log and the base, and not kept. */
@@ -25,28 +24,35 @@ export class RecordedDisk {
     this.index = new WriteIndex(log);
   }
 
-  /** Fills `into` with what is at `offset` in that state. Whole sectors, bytes. Waits for the disks. */
+  /** Fills `into` with what is at `offset` in that state. Any bytes. Waits for the disks. */
   read(state: CrashState, offset: number, into: Uint8Array): void {
     const size = this.log.sectorSize;
-    const end = (offset + into.length) / size;
-    for (let from = offset / size; from < end; from += STRIDE_SECTORS) {
-      for (const source of this.index.sources(state, { from, to: Math.min(end, from + STRIDE_SECTORS) })) {
-        this.#readSource(source, into.subarray(source.from * size - offset, source.to * size - offset));
-      }
+    const range = { from: offset / size, to: (offset + into.length) / size };
+    for (const source of this.index.sources(state, range)) {
+      this.#readSource(source, into.subarray(source.from * size - offset, source.to * size - offset));
     }
   }
 
-  /** Whether two sources have the same content in their sectors, which are the same. */
-  readonly same = (a: Source, b: Source): boolean => {
-    const length = this.#bytesOf(a);
-    if (length > MAX_COMPARED_BYTES) return false;
-    const contents = [a, b].map((source) => {
-      const content = Buffer.allocUnsafe(length);
-      this.#readSource(source, content);
-      return content;
-    }) as [Buffer, Buffer];
-    return contents[0].equals(contents[1]);
-  };
+  /** A digest of what is on the disk in that state, and of the last mark: see stateKey. Waits for the disks. */
+  keyOf(state: CrashState, mark: string | undefined): string {
+    let left = MAX_COMPARED_BYTES;
+    return stateKey(this.log, this.index, state, mark, (a, b) => {
+      if (this.#isZeroes(a) && this.#isZeroes(b)) return true;
+      if (this.#bytesOf(a) > left) return false;
+      left -= this.#bytesOf(a);
+      return this.#contentOf(a).equals(this.#contentOf(b));
+    });
+  }
+
+  #contentOf(source: Source): Buffer {
+    const content = Buffer.allocUnsafe(this.#bytesOf(source));
+    this.#readSource(source, content);
+    return content;
+  }
+
+  #isZeroes({ entry }: Source): boolean {
+    return entry === BASE ? this.#base === undefined : this.log.entries[entry]?.discard === true;
+  }
 
   #readSource({ entry, from }: Source, into: Uint8Array): void {
     const { sectorSize, entries } = this.log;

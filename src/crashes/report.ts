@@ -1,6 +1,6 @@
-import type { CampaignResult, Failure } from "./campaign.ts";
+import type { BriefFailure, CampaignResult, Failure } from "./campaign.ts";
 import { type History, type HistoryEntry, isMark } from "./history.ts";
-import { entryAt } from "./state.ts";
+import type { CrashState } from "./state.ts";
 
 /** Longer lists end with how many more there are. */
 const MAX_LINES = 20;
@@ -43,7 +43,7 @@ export function textReport(result: CampaignResult, context: ReportContext): stri
   }
   return [
     `FAILED: ${failures.length} of ${checked} states so far, of ${planned} at ${points} crash points (${choice})${disk}; ${rate}`,
-    ...(failures.length > 1 ? limited(failures.map((failure) => `  ${failureLine(failure, context)}`)) : []),
+    ...(failures.length > 1 ? limited(failures.map((failure) => `  ${failureLine(failure)}`)) : []),
     "",
     ...smallestLines(smallest, context),
   ].join("\n");
@@ -56,7 +56,12 @@ export function jsonReport(result: CampaignResult, context: ReportContext): obje
   return {
     format: "skink-crashes-1",
     ...{ points, planned, exhaustive, seed, lying, seconds, checked },
-    failures: failures.map((failure) => failureReport(failure, context)),
+    failures: failures.map(({ name, point, verdict }) => ({
+      state: name,
+      end: point.end,
+      mark: point.mark,
+      ...verdict,
+    })),
     smallest:
       smallest === undefined
         ? undefined
@@ -79,7 +84,7 @@ export function failureReport(
     state: nameOf(planned),
     end: state.end,
     mark: point.mark,
-    missing: [...state.missing.keys()].map((index) => missingReport(history, planned, index)),
+    missing: missingReports(history, state),
     ...verdict,
   };
 }
@@ -89,9 +94,7 @@ function smallestLines(smallest: NonNullable<CampaignResult["smallest"]>, contex
   const { planned, verdict, isMinimal } = smallest;
   const { state, point } = planned;
   const name = nameOf(planned);
-  const missing = [...state.missing.keys()].map(
-    (index) => `    ${missingLine(missingReport(history, planned, index))}`,
-  );
+  const missing = missingReports(history, state).map((report) => `    ${missingLine(report)}`);
   return [
     `${isMinimal ? "the smallest state that fails" : "a small state that fails"}: ${name}`,
     `  the power is cut when ${state.end} of ${history.entries.length} entries have been sent, ${afterMark(point.mark)}`,
@@ -111,24 +114,28 @@ function smallestLines(smallest: NonNullable<CampaignResult["smallest"]>, contex
   ];
 }
 
-function failureLine({ planned, verdict }: Failure, { nameOf }: ReportContext): string {
-  return `${nameOf(planned)}: ${verdict.how}, ${afterMark(planned.point.mark)}`;
+function failureLine({ name, point, verdict }: BriefFailure): string {
+  return `${name}: ${verdict.how}, ${afterMark(point.mark)}`;
 }
 
-function missingReport(history: History, { state }: Failure["planned"], index: number): MissingReport {
-  const entry = entryAt(history, index);
+function missingReports(history: History, { end, missing }: CrashState): MissingReport[] {
+  const reports: MissingReport[] = [];
   const size = history.sectorSize;
-  return {
-    entry: index,
-    kind: kindOf(entry),
-    offset: entry.offset,
-    length: entry.length,
-    mark: history.entries.slice(0, index).findLast(isMark)?.mark,
-    missing: (state.missing.get(index) ?? []).map(({ from, to }) => ({
-      offset: from * size,
-      length: (to - from) * size,
-    })),
-  };
+  let mark: string | undefined;
+  for (const entry of history.entries.slice(0, end)) {
+    if (isMark(entry)) mark = entry.mark;
+    const ranges = missing.get(entry.index);
+    if (ranges === undefined) continue;
+    reports.push({
+      entry: entry.index,
+      kind: kindOf(entry),
+      offset: entry.offset,
+      length: entry.length,
+      mark,
+      missing: ranges.map(({ from, to }) => ({ offset: from * size, length: (to - from) * size })),
+    });
+  }
+  return reports;
 }
 
 function missingLine({ entry, kind, offset, length, mark, missing }: MissingReport): string {
@@ -143,9 +150,8 @@ function missingLine({ entry, kind, offset, length, mark, missing }: MissingRepo
   return `entry ${entry}: ${kind} of ${length} bytes at ${offset}, ${afterMark(mark)}; ${how}`;
 }
 
-function kindOf({ discard, fua, hasData }: HistoryEntry): string {
-  if (discard) return "discard";
-  return `${hasData ? "write" : "zero"}${fua ? " with FUA" : ""}`;
+function kindOf({ discard, fua }: HistoryEntry): string {
+  return `${discard ? "discard" : "write"}${fua ? " with FUA" : ""}`;
 }
 
 function afterMark(mark: string | undefined): string {

@@ -9,6 +9,11 @@ import { Overlay } from "./overlay.ts";
 import type { RecordedDisk } from "./recorded-disk.ts";
 import type { CrashState } from "./state.ts";
 
+/**
+ * Any byte may be asked for, whatever sectors the recorded disk had: who writes some bytes to a disk, as e2fsck does to its superblock, is
+ * served by the disk's cache in the kernel; a file of nbdfuse has none, and passes them on as they are.
+ */
+const BLOCK_BYTES = 1;
 /** Of requests that are under way: two of the largest. */
 const MEMORY_BYTES = 2 * MAX_PAYLOAD_BYTES;
 
@@ -27,11 +32,11 @@ export class StateDevice implements BlockDevice {
   constructor(disk: RecordedDisk, state: CrashState, overlay: number) {
     this.#disk = disk;
     this.#state = state;
-    this.#overlay = new Overlay(overlay, disk.log.sectorSize);
+    this.#overlay = new Overlay(overlay);
     this.reads = new HeapMemory(MEMORY_BYTES, () => setImmediate(() => this.#callWaiting()));
     this.geometry = {
       size: disk.size,
-      blockSize: disk.log.sectorSize,
+      blockSize: BLOCK_BYTES,
       readOnly: false,
       fua: true,
       trim: true,

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { type History, isChange } from "./history.ts";
+import { union } from "./ranges.ts";
 import { type CrashState, isWhollyMissing } from "./state.ts";
-import { joined, type Source, touchedBy, type WriteIndex } from "./write-index.ts";
+import { joined, type Source, type WriteIndex } from "./write-index.ts";
 
 /** Whether two sources have the same content in these sectors; false where that would take too long to find out. */
 export type SameContent = (a: Source, b: Source) => boolean;
@@ -22,7 +23,7 @@ export function stateKey(
   const hash = createHash("sha256").update(JSON.stringify([end, mark ?? null]));
   const reduced = { end, missing: state.missing };
   const differing: Source[] = [];
-  for (const range of touchedBy(state)) {
+  for (const range of union([...state.missing.values()].flat())) {
     for (const [there, wanted] of inStep(index.sources(reduced, range), index.fullSources(end, range))) {
       if (there.entry !== wanted.entry && !same(there, wanted)) differing.push(there);
     }

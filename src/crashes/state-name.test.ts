@@ -1,8 +1,8 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { SeededRandom } from "../block/random.ts";
 import { drawStates } from "./draw.ts";
 import { type DiskManners, HONEST, pointAt } from "./points.ts";
-import { seededRandom } from "./random.ts";
 import { nameOf, parseName } from "./state-name.ts";
 import { FLUSH, historyOf, write } from "./testing-history.ts";
 
@@ -16,6 +16,16 @@ const HISTORY = historyOf([
 ]);
 const ALL = HISTORY.entries.length;
 
+test("a run has all changes in between, whatever flushes and marks are there, and a change that is named twice is missing twice", () => {
+  const lying: DiskManners = { lying: Number.POSITIVE_INFINITY };
+  assert.deepEqual([...parseName(HISTORY, lying, "16-0..3").missing.keys()], [0, 2, 3]);
+  assert.equal(
+    nameOf(HISTORY, pointAt(HISTORY, lying, 16).volatile, parseName(HISTORY, lying, "16-0,2,5,6")),
+    "16-0..2,5..6",
+  );
+  assert.deepEqual(parseName(HISTORY, HONEST, "14-3/0,3/2,3/1"), parseName(HISTORY, HONEST, "14-3/0..2"));
+});
+
 test("a name brings back its state, and no other", () => {
   for (const lying of [undefined, 3, Number.POSITIVE_INFINITY]) {
     const manners: DiskManners = { lying };
@@ -23,7 +33,7 @@ test("a name brings back its state, and no other", () => {
     for (const end of [0, 3, 14, 16, ALL]) {
       const point = pointAt(HISTORY, manners, end);
       let left = 300;
-      for (const state of drawStates(HISTORY, point, { atomicSectors: 1 }, seededRandom(end))) {
+      for (const state of drawStates(HISTORY, point, { atomicSectors: 1 }, new SeededRandom(end))) {
         const name = nameOf(HISTORY, point.volatile, state);
         assert.deepEqual(parseName(HISTORY, manners, name), state, name);
         const content = JSON.stringify([state.end, ...state.missing]);

@@ -1,5 +1,5 @@
 import { SkinkError } from "../block/errors.ts";
-import { type History, isChange, rangeOf } from "./history.ts";
+import { type History, type HistoryEntry, isChange, rangeOf } from "./history.ts";
 import { type DiskManners, pointAt } from "./points.ts";
 import { gaps, type Ranges, union } from "./ranges.ts";
 import { type CrashState, entryAt, newState, presentOf } from "./state.ts";
@@ -8,7 +8,7 @@ import { type CrashState, entryAt, newState, presentOf } from "./state.ts";
  * The name of a state says all of it:
  *
  *   17                  all that was sent before entry 17 is there
- *   17-12..14,16        without the changes 12 to 14 and 16
+ *   17-12..14,16        without the changes from 12 to 14, whatever else is in between, and 16
  *   17-16/0..3/7        without the sectors 0 to 3 and 7 of change 16, counted from its start
  *   17+12               of those that may be missing, only change 12 is there
  *   17+                 none of them
@@ -53,7 +53,7 @@ export function parseName(history: History, manners: DiskManners, name: string):
   );
 }
 
-/** Neighbours in the list are changes that follow each other: what is in between is none. */
+/** A run has all changes from its first to its last. */
 function listOf(history: History, items: readonly (readonly [number, Ranges])[]): string {
   const parts: string[] = [];
   let run: { first: number; last: number } | undefined;
@@ -65,7 +65,7 @@ function listOf(history: History, items: readonly (readonly [number, Ranges])[])
   for (const [index, ranges] of items) {
     const own = rangeOf(history, entryAt(history, index));
     if (ranges.length === 1 && ranges[0]?.from === own.from && ranges[0].to === own.to) {
-      if (run !== undefined && run.last === index - 1) run.last = index;
+      if (run !== undefined && nextChange(history, run.last) === index) run.last = index;
       else {
         endRun();
         run = { first: index, last: index };
@@ -88,9 +88,11 @@ function parseList(history: History, list: string, name: string): Map<number, Ra
     if (last >= history.entries.length || first > last) bad(name, `there are no entries ${entries}`, "others");
     if (parts.length > 0 && first !== last) bad(name, `${item} has sectors of several entries`, "those of one");
     for (let index = first; index <= last; index++) {
-      const entry = history.entries[index];
-      if (entry === undefined || !isChange(entry))
+      const entry = history.entries[index] as HistoryEntry;
+      if (!isChange(entry)) {
+        if (index !== first && index !== last) continue;
         bad(name, `entry ${index} is no change`, "a write, a zero or a discard");
+      }
       const own = rangeOf(history, entry);
       const sectors = parts.map((part) => {
         const { first: from, last: to } = numbers(part);
@@ -99,10 +101,16 @@ function parseList(history: History, list: string, name: string): Map<number, Ra
       if (sectors.some(({ from, to }) => from >= to || to > own.to)) {
         bad(name, `entry ${index} has ${own.to - own.from} sectors`, "some of these");
       }
-      named.set(index, sectors.length === 0 ? [own] : union(sectors));
+      named.set(index, union([...(named.get(index) ?? []), ...(sectors.length === 0 ? [own] : sectors)]));
     }
   }
   return named;
+}
+
+function nextChange({ entries }: History, index: number): number {
+  let next = index + 1;
+  for (let entry = entries[next]; entry !== undefined && !isChange(entry); entry = entries[next]) next++;
+  return next;
 }
 
 function span(first: number, last: number): string {

@@ -4,13 +4,13 @@ import { historyOf, type Said } from "./testing-history.ts";
 
 const SECTOR = 512;
 
-/** Writes a log of these entries, with data as `sectorOf` has it. */
-export function writeLog(path: string, said: readonly Said[]): void {
-  const { entries } = historyOf(said, SECTOR);
-  const parts: Buffer[] = [encodeSuper({ entries: entries.length, sectorSize: SECTOR })];
+/** Writes a log of these entries, with data as `sectorOf` has it. `sectorSize`: bytes, whole 512. */
+export function writeLog(path: string, said: readonly Said[], sectorSize = SECTOR): void {
+  const { entries } = historyOf(said, sectorSize);
+  const parts: Buffer[] = [encodeSuper({ entries: entries.length, sectorSize })];
   for (const entry of entries) {
-    const header = Buffer.alloc(SECTOR);
-    encodeEntry({ ...entry, metadata: false }, SECTOR, header);
+    const header = Buffer.alloc(sectorSize);
+    encodeEntry({ ...entry, metadata: false }, sectorSize, header);
     parts.push(header);
     for (let at = 0; entry.hasData && at < entry.length; at += SECTOR) {
       parts.push(sectorOf(entry.index, (entry.offset + at) / SECTOR));

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
 import type { Driver, OpenedDevice } from "../block/driver.ts";
 import { isBlockSize } from "../block/geometry.ts";
+import { SeededRandom } from "../block/random.ts";
 import { KeptMemory } from "./fake-context.ts";
 
 /** A driver that the suite is run against. Its device is to have at least 4 MiB, and to be all zeroes at first. */
@@ -229,23 +230,19 @@ const CHECKS: Record<string, (device: WritableDevice, incarnations: Incarnations
       const { block, opened } = device;
       const model = new Uint8Array(MIN_DEVICE_BYTES);
       await device.write(0, model);
-      let seed = 1;
-      const below = (bound: number): number => {
-        seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-        return Math.floor((seed / 2 ** 32) * bound);
-      };
+      const random = new SeededRandom(1);
       for (let step = 0; step < MODEL_STEPS; step++) {
-        const length = block * (1 + below(Math.min(128, MODEL_CALL_BYTES / block)));
-        const offset = block * below((model.byteLength - length) / block + 1);
-        const kind = below(4);
+        const length = block * (1 + random.below(Math.min(128, MODEL_CALL_BYTES / block)));
+        const offset = block * random.below((model.byteLength - length) / block + 1);
+        const kind = random.below(4);
         if (kind === 0 && opened.zero !== undefined) {
-          await opened.zero(offset, length, { mayTrim: below(2) === 0, fast: false });
+          await opened.zero(offset, length, { mayTrim: random.below(2) === 0, fast: false });
           model.fill(0, offset, offset + length);
         } else if (kind <= 2) {
           const content = patterned(length, step);
           await device.write(offset, content);
           model.set(content, offset);
-        } else if (below(8) === 0) {
+        } else if (random.below(8) === 0) {
           await opened.flush?.();
         }
         same(await device.read(offset, length), model.subarray(offset, offset + length));

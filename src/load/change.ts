@@ -30,6 +30,8 @@ export interface ReadInFlight {
 export class Snapshot implements ReadInFlight {
   sector = 0;
   count = 0;
+  /** When it was asked for. */
+  at = 0;
   readonly newest: Float64Array;
   readonly lists: (readonly Change[])[];
 
@@ -43,12 +45,26 @@ export class Snapshot implements ReadInFlight {
 export function isNeeded(change: Change, newest: number, list: readonly Change[]): boolean {
   if (change.settledAt === NEVER) return true;
   if (change.settledAt < newest) return false;
-  // It will be older than the newest one if what was begun after it, and is in flight, is acknowledged.
-  return change.number < newest || list.some(({ number, settledAt }) => settledAt === NEVER && number > change.number);
+  // It will be older than the newest one if what was begun while it was in flight, and still is, is acknowledged.
+  return (
+    change.number < newest ||
+    list.some(({ number, settledAt }) => settledAt === NEVER && number > change.number && number < change.settledAt)
+  );
+}
+
+/**
+ * What a read has found of a sector that might have held one of several changes, all of them acknowledged before: the same as if
+ * it had been written once more when the read was asked for. `number`: of its stamp, 0 for zeroes.
+ */
+export function seen(number: number, sector: number, readAt: number): Change {
+  const content = number === 0 ? "zeroes" : "stamp";
+  return { number, content, sector, count: 1, floor: number, settledAt: readAt, alone: NONE };
 }
 
 /** The changes that a sector was allowed to hold: a few words. */
 export function wanted(since: number, list: readonly Change[]): string {
-  const others = list.filter(({ number }) => number !== since).map(({ number }) => ` or ${number}`);
-  return since === 0 ? `zeroes${others.join("")}` : `change ${since}${others.join("")}`;
+  // No event but a read that has found a change has the same time as another one.
+  const newest = list.find(({ settledAt }) => settledAt === since)?.number ?? since;
+  const others = list.filter(({ number }) => number !== newest).map(({ number }) => ` or ${number}`);
+  return newest === 0 ? `zeroes${others.join("")}` : `change ${newest}${others.join("")}`;
 }

@@ -21,12 +21,21 @@ interface Known {
   readonly change: Change | undefined;
 }
 
+/** What a read has told of the order of changes which had all been acknowledged when it was asked for. */
+interface Sighting {
+  readonly sector: number;
+  readonly value: Change | undefined;
+  readonly askedAt: number;
+  readonly answeredAt: number;
+}
+
 class Model {
   readonly known: Known[] = [];
+  readonly sightings: Sighting[] = [];
   now = 1;
 
   constructor() {
-    this.begin("zeroes", [0, 1, 2], undefined).endedAt = 0;
+    Object.assign(this.begin("zeroes", [0, 1, 2], undefined), { endedAt: 0, acknowledged: true });
   }
 
   begin(content: Content, sectors: readonly number[], change: Change | undefined): Known {
@@ -54,11 +63,21 @@ class Model {
 
   /** Whether a read of `sector` that was asked for at `at` may find the value of a change; `undefined` for zeroes. */
   allows(sector: number, value: Change | undefined, at: number): boolean {
-    return this.#of(sector).some(
-      (one) =>
-        isValue(one, value) &&
-        !this.#of(sector).some((other) => other.acknowledged && other.startedAt > one.endedAt && other.endedAt < at),
+    return this.#possible(sector, at).some((one) => isValue(one, value));
+  }
+
+  /** A read that was asked for at `at` has found that value, which it was allowed to. */
+  sees(sector: number, value: Change | undefined, at: number): void {
+    const answeredAt = this.now++;
+    const possible = this.#possible(sector, answeredAt);
+    const isOpen = possible.some(
+      ({ content, startedAt, endedAt, acknowledged }) =>
+        content === "unspecified" ||
+        (startedAt < at ? !(acknowledged && endedAt < at) : endedAt < NEVER && !acknowledged),
     );
+    const found = possible.filter((one) => isValue(one, value));
+    const isOld = found.length > 0 && found.every(({ startedAt }) => startedAt < at);
+    if (!isOpen && isOld) this.sightings.push({ sector, value, askedAt: at, answeredAt });
   }
 
   isLie(sector: number, value: Change | undefined): boolean {
@@ -71,6 +90,20 @@ class Model {
   forgive(sector: number): void {
     const known = this.begin("unspecified", [sector], undefined);
     known.endedAt = known.startedAt;
+  }
+
+  #possible(sector: number, at: number): Known[] {
+    return this.#of(sector).filter(
+      (one) =>
+        !this.#of(sector).some((other) => other.acknowledged && other.startedAt > one.endedAt && other.endedAt < at) &&
+        !this.sightings.some(
+          (sighting) =>
+            sighting.sector === sector &&
+            sighting.askedAt > one.endedAt &&
+            sighting.answeredAt < at &&
+            !isValue(one, sighting.value),
+        ),
+    );
   }
 
   #of(sector: number): Known[] {
@@ -139,7 +172,10 @@ function compare(steps: readonly Step[], exact: boolean): void {
       const start = value === undefined ? 0 : (sector - value.sector) * SECTOR_BYTES;
       const content = value === undefined ? ZEROES : history.stamped(value).subarray(start, start + SECTOR_BYTES);
       bytes.set(content, (sector - read.sector) * SECTOR_BYTES);
-      if (model.allows(sector, value, at)) continue;
+      if (model.allows(sector, value, at)) {
+        model.sees(sector, value, at);
+        continue;
+      }
       wanted.push({ sector, kind: "lost" });
       lies.push(model.isLie(sector, value));
     }

@@ -1,4 +1,14 @@
-import { type Change, type Content, isNeeded, NEVER, NONE, type ReadInFlight, Snapshot, wanted } from "./change.ts";
+import {
+  type Change,
+  type Content,
+  isNeeded,
+  NEVER,
+  NONE,
+  type ReadInFlight,
+  Snapshot,
+  seen,
+  wanted,
+} from "./change.ts";
 import { NOT_PLAIN, numberOf, stamp, unitsOf } from "./stamp.ts";
 import { kindOf, type Wrong, whatIsThere } from "./wrong.ts";
 
@@ -34,6 +44,9 @@ const MAX_POOLED_SECTORS = 256;
  *   change 3           ├──────┤ acknowledged     from here on a read may find 2 or 3: 1 had ended before 3 began
  *   change 4                    ├────┤ acknowledged     and from here on 4 alone
  *
+ * A read that finds one of several changes which were all acknowledged before it was asked for tells which one came last: from
+ * then on that one stays.
+ *
  * A sector with nothing in flight is a few numbers. The newest acknowledged change (`newest`) is allowed, and with it each stamp
  * with a higher number, which only a failed change, or one in flight, can have. A list has what these numbers can't tell: changes
  * in flight, and older ones than `newest` that overlapped it in time. So the memory is bounded by the sectors and the requests
@@ -58,6 +71,8 @@ export class SectorHistory {
   readonly #earlierFloor: Float64Array;
   /** The floor of a change that is durable: nothing older may be left after a power cut. */
   readonly #durable: Float64Array;
+  /** When the last failed change failed. */
+  readonly #failedAt: Float64Array;
   /** The newest changes without a stamp. */
   readonly #zeroed: Float64Array;
   readonly #trimmed: Float64Array;
@@ -79,6 +94,7 @@ export class SectorHistory {
     this.#earlierAt = new Float64Array(sectors).fill(NEVER);
     this.#earlierFloor = new Float64Array(sectors);
     this.#durable = new Float64Array(sectors);
+    this.#failedAt = new Float64Array(sectors).fill(LONG_AGO);
     this.#zeroed = new Float64Array(sectors);
     this.#trimmed = new Float64Array(sectors).fill(LONG_AGO);
   }
@@ -133,7 +149,10 @@ export class SectorHistory {
   failed(change: Change): void {
     const { number, sector, count } = change;
     change.settledAt = ++this.#now;
-    for (let at = sector; at < sector + count; at++) this.#settle(at, number);
+    for (let at = sector; at < sector + count; at++) {
+      this.#failedAt[at] = this.#now;
+      this.#settle(at, number);
+    }
   }
 
   /** A flush is about to be asked for. Returns what `flushAcknowledged` wants to know; one that fails needs no word. */
@@ -151,9 +170,9 @@ export class SectorHistory {
 
   /** A read is about to be asked for. It has to end, by `endRead` or `abandonRead`. */
   beginRead(sector: number, count: number): ReadInFlight {
-    this.#now++;
     let read = this.#pool.pop();
     if (read === undefined || read.newest.length < count) read = new Snapshot(count);
+    read.at = ++this.#now;
     read.sector = sector;
     read.count = count;
     for (let index = 0; index < count; index++) {
@@ -175,7 +194,7 @@ export class SectorHistory {
    * change is acknowledged that is begun later.
    */
   endRead(read: ReadInFlight, bytes: Uint8Array): readonly Wrong[] {
-    const { sector, count, newest, lists } = read as Snapshot;
+    const { sector, count, newest, lists, at: readAt } = read as Snapshot;
     const words = wordsOf(bytes);
     let wrongs: Wrong[] | undefined;
     for (let index = 0; index < count; index++) {
@@ -184,9 +203,10 @@ export class SectorHistory {
       const number = numberOf(words, start, this.#sectorWords, at, this.#salt);
       const since = newest[index] as number;
       const list = lists[index] as readonly Change[];
-      // Most sectors of most reads: a stamp that is the newest, or one in flight.
-      if (number > 0 && number >= since && number <= this.#now) continue;
-      if (this.#isAllowed(at, number, since, list)) continue;
+      if (this.#isAllowed(at, number, since, list)) {
+        if (list.length > 0) this.#see(at, number, readAt, since, list);
+        continue;
+      }
       if (number === NOT_PLAIN && this.#mayMix && this.#isMixtureOf(words, start, at, since, list)) continue;
       wrongs ??= [];
       wrongs.push(this.#wrong(at, number, words, start, wanted(since, list)));
@@ -259,10 +279,26 @@ export class SectorHistory {
     return since;
   }
 
+  /** A read of `readAt` has found that change, of `since` and those of `list`: see {@link SectorHistory}. */
+  #see(sector: number, number: number, readAt: number, since: number, list: readonly Change[]): void {
+    const newest = this.#of(this.#newest, sector);
+    const isOpen = this.#of(this.#failedAt, sector) >= since || this.#of(this.#trimmed, sector) >= since;
+    if (newest !== since || isOpen || number > since) return;
+    // They may be those of a later change.
+    if (number === 0 && this.#of(this.#zeroed, sector) > since) return;
+    if (list.some(({ settledAt, content }) => settledAt > readAt || content === "unspecified")) return;
+    this.#newest[sector] = readAt;
+    this.#lists[sector] = [
+      seen(number, sector, readAt),
+      ...this.#listOf(sector).filter((change) => change.number > readAt),
+    ];
+  }
+
   /** `since`: the newest change that had been acknowledged; `list`: what else was in flight or overlapped it. */
   #isAllowed(sector: number, number: number, since: number, list: readonly Change[]): boolean {
-    if (this.#of(this.#trimmed, sector) >= since) return true;
+    // Most sectors of most reads: a stamp that is the newest, or one in flight.
     if (number > 0 && number >= since && number <= this.#now) return true;
+    if (this.#of(this.#trimmed, sector) >= since) return true;
     if (number === 0 && this.#of(this.#zeroed, sector) >= since) return true;
     return list.some(
       (change) =>

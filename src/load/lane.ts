@@ -1,6 +1,6 @@
+import type { SeededRandom } from "../block/random.ts";
 import type { NbdClient } from "../nbd/client/client.ts";
 import type { Choice, Draw } from "./patterns.ts";
-import type { LoadRandom } from "./random.ts";
 
 /** What the load needs of a client. Several need a server with `canMultiConn`: else its flushes promise less than is asked here. */
 export type LoadClient = Pick<
@@ -25,12 +25,12 @@ export class Lane {
   readonly choice: Choice = { kind: "read", sector: 0, count: 1, fua: false, mayTrim: true };
   readonly client: LoadClient;
   readonly draw: Draw;
-  readonly random: LoadRandom;
+  readonly random: SeededRandom;
   #memory = new Uint8Array(0);
   /** The last view of it: most loads ask for the same length again and again. */
   #view = this.#memory;
 
-  constructor(client: LoadClient, draw: Draw, random: LoadRandom) {
+  constructor(client: LoadClient, draw: Draw, random: SeededRandom) {
     this.client = client;
     this.draw = draw;
     this.random = random;

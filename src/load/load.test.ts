@@ -196,6 +196,51 @@ test("a load ends where its client is disconnected for good, and whoever waits i
   await load.stop();
 });
 
+test("what a client that is gone would have read back is read by the others", async () => {
+  const disk = new Disk();
+  const gone = new Disk();
+  const load = new VerifyingLoad([gone, disk], OPTIONS);
+  gone.error = new Error("the connection is gone");
+  gone.connected = false;
+  await run(load, 200);
+  disk.asked.length = 0;
+  // It is found out when the others have nothing to do any more.
+  gone.readInto = async () => {
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    throw gone.error;
+  };
+  await load.readBack();
+  const read = disk.asked.flatMap((what) => (what.startsWith("read ") ? [Number(what.split(" ")[1])] : []));
+  const part = DISK_BYTES / 4;
+  assert.deepEqual(
+    read.toSorted((a, b) => a - b),
+    [0, part, 2 * part, 3 * part],
+  );
+  assert.ok(disk.asked.includes("flush"));
+  disk.error = gone.error;
+  disk.connected = false;
+  await load.readBack();
+});
+
+test("whoever waits again and again for a load at rest lets the others go on", async () => {
+  const load = new VerifyingLoad([new Disk()], OPTIONS);
+  let turned = false;
+  setImmediate(() => {
+    turned = true;
+  });
+  for (let i = 0; i < 1000 && !turned; i++) await load.nextCompletion();
+  assert.ok(turned);
+});
+
+test("a device without room for a sector is refused", () => {
+  const disk = new Disk();
+  disk.minimumBlockSize = 65536;
+  assert.throws(() => new VerifyingLoad([disk], { ...OPTIONS, bytes: 4096 }), {
+    code: "too-small",
+    message: "Cannot load 4096 bytes of a device of 1048576: room for a sector of 65536 was wanted",
+  });
+});
+
 test("a load whose server answers with errors goes on while its client looks for another connection", async () => {
   const disk = new Disk();
   const load = new VerifyingLoad([disk], OPTIONS);

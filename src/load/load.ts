@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { SkinkError } from "../block/errors.ts";
+import { SeededRandom } from "../block/random.ts";
 import { NbdRequestError } from "../nbd/client/errors.ts";
 import { type Content, SectorHistory } from "./history.ts";
 import { Lane, type LoadClient } from "./lane.ts";
 import type { LoadPattern } from "./pattern.ts";
 import { type Choice, PATTERNS, type PatternMaker } from "./patterns.ts";
-import { LoadRandom } from "./random.ts";
 import { Counts, type LoadTally } from "./tally.ts";
 
 export type { LoadClient } from "./lane.ts";
@@ -48,12 +49,16 @@ export class VerifyingLoad {
   #gapMs = 0;
   #waiting: (() => void)[] = [];
 
-  /** Nothing is asked yet. All clients are of the same export. */
+  /** Nothing is asked yet. All clients are of the same export. Throws `too-small` where that has no room for a sector. */
   constructor(clients: readonly [LoadClient, ...LoadClient[]], options: LoadOptions) {
     const { pattern, seed, depth, bytes, pauseMs = 0, mayMix = false } = options;
     const [{ minimumBlockSize, size }] = clients;
     const sectorBytes = Math.max(options.sectorBytes ?? MIN_SECTOR_BYTES, minimumBlockSize);
     const sectors = Math.floor(Math.min(bytes, size) / sectorBytes);
+    if (sectors === 0) {
+      const wanted = `room for a sector of ${sectorBytes} was wanted`;
+      throw new SkinkError("too-small", `Cannot load ${bytes} bytes of a device of ${size}: ${wanted}`);
+    }
     const lanes = clients.length * depth;
     const make = typeof pattern === "function" ? pattern : PATTERNS[pattern];
     this.history = new SectorHistory({ sectors, sectorBytes, salt: seed >>> 0, mayMix });
@@ -65,7 +70,7 @@ export class VerifyingLoad {
         new Lane(
           clients[lane % clients.length] as LoadClient,
           make({ sectors, sectorBytes, lane, lanes }),
-          new LoadRandom(seed, lane),
+          new SeededRandom(seed, lane),
         ),
     );
     this.#count = new Counts();
@@ -95,21 +100,25 @@ export class VerifyingLoad {
    */
   async readBack({ flush = true } = {}): Promise<void> {
     this.#lastAt = performance.now();
-    const [first] = this.#clients;
-    if (flush && first?.canFlush) await this.#flush(first);
+    const asked = this.#clients.find(({ connected }) => connected) ?? this.#clients[0];
+    if (flush && asked?.canFlush) await this.#flush(asked);
     const { sectors, sectorBytes } = this.history;
     const most = Math.min(sectors, Math.max(1, READ_BACK_BYTES / sectorBytes));
-    let next = 0;
+    const left = Array.from({ length: Math.ceil(sectors / most) }, (_, part) => part * most).reverse();
+    let lanes = this.#lanes;
     const work = async ({ client }: Lane): Promise<void> => {
       const into = new Uint8Array(most * sectorBytes);
-      while (next < sectors) {
-        const sector = next;
+      for (let sector = left.pop(); sector !== undefined; sector = left.pop()) {
         const count = Math.min(most, sectors - sector);
-        next += count;
-        await this.#read(client, sector, count, into.subarray(0, count * sectorBytes));
+        const error = await this.#read(client, sector, count, into.subarray(0, count * sectorBytes));
+        if (!isGone(client, error)) continue;
+        // It is for those who can still ask.
+        left.push(sector);
+        lanes = lanes.filter((lane) => lane.client !== client);
+        return;
       }
     };
-    await Promise.all(this.#lanes.map(work));
+    while (left.length > 0 && lanes.length > 0) await Promise.all(lanes.map(work));
   }
 
   /** The longest time between two requests' ends since the last call, one of them since then. Milliseconds. */
@@ -119,9 +128,12 @@ export class VerifyingLoad {
     return gap;
   }
 
-  /** Resolves with the next end of a request, or when the load is at rest. */
+  /**
+   * Resolves with the next end of a request, or when the load is at rest; then from the event loop, so that whoever asks again and
+   * again stops nobody.
+   */
   nextCompletion(): Promise<void> {
-    if (this.#running === undefined) return Promise.resolve();
+    if (this.#running === undefined) return new Promise((resolve) => setImmediate(resolve));
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
@@ -131,8 +143,7 @@ export class VerifyingLoad {
       lane.draw(lane.random, choice);
       const error = await this.#request(lane);
       if (error !== undefined) {
-        // There will be no other connection: a client that makes one again keeps its requests until then.
-        if (!client.connected && !(error instanceof NbdRequestError)) return;
+        if (isGone(client, error)) return;
         // What is refused without asking the server must not keep the others from their turns.
         await new Promise((resolve) => setImmediate(resolve));
       }
@@ -229,4 +240,9 @@ export class VerifyingLoad {
     this.#waiting = [];
     for (const resolve of waiting) resolve();
   }
+}
+
+/** Whether there will be no other connection: a client that makes one again keeps its requests until then. */
+function isGone({ connected }: LoadClient, error: Error | undefined): boolean {
+  return error !== undefined && !connected && !(error instanceof NbdRequestError);
 }

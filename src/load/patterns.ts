@@ -1,5 +1,5 @@
+import type { SeededRandom } from "../block/random.ts";
 import type { LoadPattern } from "./pattern.ts";
-import type { LoadRandom } from "./random.ts";
 
 /** What a lane asks next; filled anew each time. Those that the server can't do become something that it can. */
 export interface Choice {
@@ -21,7 +21,7 @@ export interface LaneRegion {
 }
 
 /** Draws one lane's requests: the same ones for the same random numbers. */
-export type Draw = (random: LoadRandom, choice: Choice) => void;
+export type Draw = (random: SeededRandom, choice: Choice) => void;
 
 /** A pattern of one's own: makes a lane's draw. */
 export type PatternMaker = (region: LaneRegion) => Draw;
@@ -113,7 +113,7 @@ function sequential({ sectors, sectorBytes, lane, lanes }: LaneRegion): Draw {
 }
 
 /** The mix of most patterns. */
-function anyKind(random: LoadRandom, choice: Choice): void {
+function anyKind(random: SeededRandom, choice: Choice): void {
   const die = random.below(100);
   choice.fua = false;
   if (die < 32) choice.kind = "read";
@@ -130,7 +130,7 @@ function anyKind(random: LoadRandom, choice: Choice): void {
 }
 
 /** Up to `most` sectors anywhere in the first `sectors`. */
-function place(random: LoadRandom, choice: Choice, sectors: number, most: number): void {
+function place(random: SeededRandom, choice: Choice, sectors: number, most: number): void {
   choice.count = 1 + random.below(most);
   choice.sector = random.below(sectors - choice.count + 1);
 }

@@ -1,10 +1,11 @@
 import { strict as assert } from "node:assert";
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createLogFile } from "./log-file.ts";
-import { BUFFER_LIMIT_BYTES, LogWriter, MAX_ENTRY_BYTES } from "./log-writer.ts";
+import { BUFFER_LIMIT_BYTES, LogWriter, MAX_ENTRIES_EACH, MAX_ENTRY_BYTES } from "./log-writer.ts";
 import { linesOf, MemorySink } from "./testing.ts";
 
 const SECTOR = 512;
@@ -61,6 +62,18 @@ test("a range longer than an entry may be becomes several", async () => {
   ]);
 });
 
+test("a range beyond all measure becomes so many entries and no more, each of whole sectors", async () => {
+  const length = 2 ** 50 - SECTOR;
+  const sink = new MemorySink();
+  const writer = new LogWriter(sink, SECTOR, never);
+  writer.trim(SECTOR, length, false);
+  await writer.close();
+  const lines = linesOf(sink.contents());
+  assert.equal(lines.length, MAX_ENTRIES_EACH);
+  assert.equal(lines[0], `trim ${SECTOR}+${2 ** 40}`);
+  assert.equal(lines.at(-1), `trim ${SECTOR + 2 ** 50 - 2 ** 40}+${2 ** 40 - SECTOR}`);
+});
+
 for (const when of ["before", "after"] as const) {
   test(`a mark becomes a flush where it stands, ${when} it was written`, async () => {
     const sink = new MemorySink();
@@ -102,6 +115,22 @@ test("wherever a log ends, the entries that it says it has are whole", async () 
       wanted,
     );
   }
+});
+
+test("wherever a log ends, a flush that it says was done has behind it what tells when", async () => {
+  const sink = new MemorySink();
+  const writer = new LogWriter(sink, SECTOR, never);
+  const place = writer.mark("flush begun");
+  writer.trim(0, 512, false);
+  await written(writer);
+  writer.becomeFlush(place);
+  writer.mark("flush 0 done");
+  await writer.close();
+  for (let deeds = 3; deeds <= sink.deeds.length; deeds++) {
+    const lines = linesOf(sink.contents(deeds));
+    assert.ok(!lines.includes("flush") || lines.includes("mark flush 0 done"), lines.join());
+  }
+  assert.equal(linesOf(sink.contents())[0], "flush");
 });
 
 test("what is called back for is in the file, and counted", async () => {
@@ -180,7 +209,7 @@ test("whoever waits for room gets it where the sink fails", async () => {
   await writer.close();
 });
 
-test("a file that is there is replaced only by force", async () => {
+test("a file that is there is replaced only by force, and not before something is written", async () => {
   const folder = mkdtempSync(join(tmpdir(), "skink-test-"));
   try {
     const path = join(folder, "log");
@@ -189,14 +218,37 @@ test("a file that is there is replaced only by force", async () => {
       code: "log-file",
       message: `Cannot record to ${path}: it is there already, a new file or --force was wanted`,
     });
+    const unused = await createLogFile(path, true);
+    await unused.abandon();
+    assert.equal(readFileSync(path, "utf8"), "precious");
+    const file = await createLogFile(path, true);
     assert.equal(statSync(path).size, 8);
-    const sink = await createLogFile(path, true);
-    await sink.write(Buffer.from("new"), 1);
-    await sink.extend(6);
-    await sink.close();
-    assert.equal(statSync(path).size, 6);
+    await file.write(Buffer.from("new"), 1);
+    await file.extend(6);
+    await file.close();
+    assert.equal(readFileSync(path, "latin1"), "\0new\0\0");
+    const fresh = await createLogFile(join(folder, "fresh"), true);
+    await fresh.abandon();
+    assert.deepEqual(readdirSync(folder), ["log"]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("a file that can't be made, that is in use, or no file, is refused", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "skink-test-"));
+  try {
+    const path = join(folder, "log");
+    const file = await createLogFile(path, false);
+    await assert.rejects(createLogFile(path, true), {
+      code: "log-file",
+      message: `Cannot record to ${path}: it is in use, a file of its own was wanted`,
+    });
+    await file.close();
     await assert.rejects(createLogFile(join(folder, "none", "log"), false), { code: "log-file", message: /ENOENT/ });
     await assert.rejects(createLogFile("/dev/null", true), { code: "log-file", message: /not a regular file/ });
+    execFileSync("mkfifo", [join(folder, "pipe")]);
+    await assert.rejects(createLogFile(join(folder, "pipe"), true), { code: "log-file", message: /ENXIO/ });
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -12,6 +12,8 @@ const SPARE_CHUNKS = 4;
  * discard, and takes as much memory as an entry has data.
  */
 export const MAX_ENTRY_BYTES = 128 << 20;
+/** … but not more than so many, each of which takes a sector in memory and a block on the disk: then they are longer. */
+export const MAX_ENTRIES_EACH = 1024;
 
 const PLAIN: EntryHeader = {
   offset: 0,
@@ -53,7 +55,7 @@ interface Batch {
  * caller's back; after each batch the super block is brought up to date, so that a log that ends without `close` has whole
  * entries only.
  *
- *   append ─▶ chunks in memory ─▶ the file: entries, then flushes that were answered, then nr_entries ─▶ whenWritten
+ *   append ─▶ chunks in memory ─▶ the file: entries, then nr_entries, then flushes that were answered ─▶ whenWritten
  */
 export class LogWriter {
   readonly #sink: LogSink;
@@ -103,7 +105,7 @@ export class LogWriter {
 
   /** A write of zeroes, which stay a hole in the file: a discard would leave open what is read afterwards. */
   zero(offset: number, length: number, fua: boolean): void {
-    for (const [at, bytes] of inParts(offset, length)) {
+    for (const [at, bytes] of this.#parts(offset, length)) {
       if (this.#over) return;
       this.#entry({ ...PLAIN, offset: at, length: bytes, fua });
       this.#position += bytes;
@@ -111,7 +113,7 @@ export class LogWriter {
   }
 
   trim(offset: number, length: number, fua: boolean): void {
-    for (const [at, bytes] of inParts(offset, length)) {
+    for (const [at, bytes] of this.#parts(offset, length)) {
       if (this.#over) return;
       this.#entry({ ...PLAIN, offset: at, length: bytes, fua, discard: true });
     }
@@ -154,6 +156,13 @@ export class LogWriter {
     await this.#running;
     this.#over = true;
     await this.#sink.close().catch(() => {});
+  }
+
+  /** Offset and length of each part. */
+  *#parts(offset: number, length: number): Generator<[number, number]> {
+    const sectors = Math.ceil(length / this.#sectorSize / MAX_ENTRIES_EACH);
+    const most = Math.max(MAX_ENTRY_BYTES, sectors * this.#sectorSize);
+    for (let done = 0; done < length; done += most) yield [offset + done, Math.min(most, length - done)];
   }
 
   #entry(header: EntryHeader): void {
@@ -252,12 +261,13 @@ export class LogWriter {
       await this.#sink.write(chunk.subarray(start, start + length), position);
       this.#written(length);
     }
+    await this.#sink.extend(end);
+    await this.#sink.write(encodeSuper({ entries, sectorSize: this.#sectorSize }), 0);
+    // Not before the log has the entries that tell when a flush was answered: else it would seem to have been earlier.
     for (const { position, sector } of patches) {
       await this.#sink.write(sector, position);
       this.#written(sector.length);
     }
-    await this.#sink.extend(end);
-    await this.#sink.write(encodeSuper({ entries, sectorSize: this.#sectorSize }), 0);
     this.#spare.push(...chunks.slice(0, SPARE_CHUNKS - this.#spare.length));
   }
 
@@ -278,11 +288,4 @@ function newBatch(): Batch {
 
 function callAll(callbacks: readonly (() => void)[]): void {
   for (const callback of callbacks) callback();
-}
-
-/** Offset and length of each part. */
-function* inParts(offset: number, length: number): Generator<[number, number]> {
-  for (let done = 0; done < length; done += MAX_ENTRY_BYTES) {
-    yield [offset + done, Math.min(MAX_ENTRY_BYTES, length - done)];
-  }
 }

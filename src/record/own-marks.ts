@@ -31,6 +31,11 @@ export function failedMark(kind: "write" | "zero" | "trim", errno: Errno, offset
   return `${OWN_MARK}${kind} failed, ${errnoName(errno)}, offset=${offset} length=${length}`;
 }
 
+/** Whether `mark` tells of a writer that failed. */
+export function isFailedMark(mark: string): boolean {
+  return mark.startsWith(OWN_MARK) && /^(?:write|zero|trim) failed, /.test(mark.slice(OWN_MARK.length));
+}
+
 export function epochMark(epoch: number): string {
   return `${OWN_MARK}epoch ${epoch}`;
 }

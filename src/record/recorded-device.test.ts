@@ -121,13 +121,26 @@ test("a flush that is never answered is none", async () => {
   assert.deepEqual(await studio.lines(), ["mark skink: flush begun"]);
 });
 
-test("a writer that failed leaves a mark, and one that could have had no effect leaves none", async () => {
+for (const [name, errno] of Object.entries(ERRNO).filter(([name]) => ["ENOSPC", "EINVAL", "EPERM"].includes(name))) {
+  test(`a writer that the driver answered with ${name} leaves a mark: a part of it may have been done`, async () => {
+    const studio = new Studio();
+    const write = studio.send("write", 1, 2);
+    studio.bench.link.complete("write", undefined, errno);
+    assert.equal(studio.replies.get(write), errno);
+    assert.deepEqual(await studio.lines(), [`mark skink: write failed, ${name}, offset=512 length=1024`]);
+  });
+}
+
+test("a writer that the device refuses by itself leaves no mark", async () => {
   const studio = new Studio({ geometry: { zero: false } });
-  const write = studio.send("write", 1, 2);
-  studio.bench.link.complete("write", undefined, ERRNO.ENOSPC);
   const fast = studio.send("zero", 8, 1, { fast: true });
-  assert.deepEqual([studio.replies.get(write), studio.replies.get(fast)], [ERRNO.ENOSPC, ERRNO.ENOTSUP]);
-  assert.deepEqual(await studio.lines(), ["mark skink: write failed, ENOSPC, offset=512 length=1024"]);
+  assert.equal(studio.replies.get(fast), ERRNO.ENOTSUP);
+  const late = studio.request("write");
+  assert.equal(studio.device.admit(late), "admitted");
+  studio.bench.device.refuse(ERRNO.EIO);
+  studio.device.submit(late);
+  assert.equal(studio.replies.get(late), ERRNO.EIO);
+  assert.deepEqual(await studio.lines(), []);
 });
 
 test("a FUA write is recorded with its data, though the device keeps none of it", async () => {

@@ -69,9 +69,7 @@ export class RecordedDevice implements BlockDevice {
 
   submit(request: Request): void {
     if (!isRecorded(request)) return this.#device.submit(request);
-    const twin = this.#twinOf(request);
-    twin.submitted();
-    this.#device.submit(twin);
+    this.#twinOf(request).submit();
   }
 
   kick(): void {
@@ -103,6 +101,8 @@ class Twin implements Request, Requester {
   #place: Place | undefined;
   /** Of a write that was submitted. */
   #data: Payload | undefined;
+  /** It is being submitted: an error now is the device's own, and no driver has tried anything. */
+  #isEntering = false;
 
   constructor(original: Request, device: BlockDevice, recording: Recording) {
     this.kind = original.kind;
@@ -116,10 +116,13 @@ class Twin implements Request, Requester {
     this.#recording = recording;
   }
 
-  submitted(): void {
+  submit(): void {
     this.#recording.device(this.#device.geometry);
     this.#data = this.payload;
     if (this.kind === "flush") this.#place = this.#recording.flushBegun();
+    this.#isEntering = true;
+    this.#device.submit(this);
+    this.#isEntering = false;
   }
 
   reply(_: Request, errno: Errno): void {
@@ -140,9 +143,10 @@ class Twin implements Request, Requester {
     }
     assert(isWriter(this.kind));
     const kind = this.kind as WriterKind;
-    if (errno !== 0) recording.failed(kind, errno, this.offset, this.length);
     // The device has let the data go by now, and nobody can have taken its memory before this returns.
-    else recording.done(kind, this.offset, this.length, this.fua, this.#data === undefined ? [] : bytesOf(this.#data));
+    const data = this.#data === undefined ? [] : bytesOf(this.#data);
+    if (errno === 0) recording.done(kind, this.offset, this.length, this.fua, data);
+    else if (!this.#isEntering) recording.failed(kind, errno, this.offset, this.length);
   }
 }
 

@@ -91,10 +91,20 @@ test("what the driver refused leaves a mark, of an error that nobody knows too",
   const studio = new Studio();
   studio.link.submit(1, "write", 0, 0, 512, 0);
   studio.link.submit(2, "flush", 0, 0, 0, 0);
+  studio.link.submit(3, "write", 0, 4096, 512, 0);
   studio.link.completed(1, ERRNO.EIO, 0);
   studio.link.completed(2, 4711, 0);
+  studio.link.completed(3, ERRNO.EINVAL, 0);
   assert.deepEqual(await studio.lines(), [
     "mark skink: flush failed, errno 4711",
     "mark skink: write failed, EIO, offset=0 length=512",
+    "mark skink: write failed, EINVAL, offset=4096 length=512",
   ]);
+});
+
+test("a zero that the driver can't do leaves no mark: zeroes are written in its place", async () => {
+  const studio = new Studio();
+  studio.link.submit(1, "zero", 0, 0, 512, 0);
+  studio.link.completed(1, ERRNO.ENOTSUP, 0);
+  assert.deepEqual(await studio.lines(), []);
 });

@@ -1,4 +1,4 @@
-import type { Errno } from "../block/errors.ts";
+import { ERRNO, type Errno } from "../block/errors.ts";
 import { type Link, type Operation, SUBMIT_FUA } from "../shadow/ports.ts";
 import type { Place } from "./log-writer.ts";
 import type { Recording, WriterKind } from "./recording.ts";
@@ -68,6 +68,8 @@ export class RecordedLink implements Link {
       return;
     }
     const kind = operation as WriterKind;
+    // Zeroes are written then, and a trim is left alone.
+    if (errno === ERRNO.ENOTSUP && kind !== "write") return;
     if (errno !== 0) return recording.failed(kind, errno as Errno, offset, length);
     if (kind === "write" && count !== length) return;
     const data = kind === "write" ? [this.#writes.subarray(address, address + length)] : [];

@@ -1,4 +1,4 @@
-import { type Errno, errnoName, SkinkError } from "../block/errors.ts";
+import { type Errno, SkinkError } from "../block/errors.ts";
 import type { Geometry } from "../block/geometry.ts";
 import type { LogSink } from "./log-file.ts";
 import { LogWriter, type Place } from "./log-writer.ts";
@@ -6,9 +6,6 @@ import { OWN_MARK } from "./log-writes.ts";
 import { deviceMark, END_MARK, FLUSH_BEGUN_MARK, failedMark, flushDoneMark, flushFailedMark } from "./own-marks.ts";
 
 export type WriterKind = "write" | "zero" | "trim";
-
-/** Answers after which a range is what it was: nothing was tried. */
-const WITHOUT_EFFECT: readonly string[] = ["ENOTSUP", "EINVAL", "EPERM", "ESHUTDOWN"];
 
 /**
  * One log, and what it says of a device, in the order of the answers: a writer where it succeeded, a flush where it *arrived*,
@@ -59,9 +56,11 @@ export class Recording {
     else this.#writer.trim(offset, length, fua);
   }
 
-  /** A writer got an error. What it leaves is not known, and its data isn't recorded; the mark says where that is. */
+  /**
+   * A writer that was tried got an error. What it leaves is not known, and its data isn't recorded; the mark says where that is.
+   */
   failed(kind: WriterKind, errno: Errno, offset: number, length: number): void {
-    if (!WITHOUT_EFFECT.includes(errnoName(errno))) this.#writer.mark(failedMark(kind, errno, offset, length));
+    this.#writer.mark(failedMark(kind, errno, offset, length));
   }
 
   /** A flush has arrived. */

@@ -1,8 +1,7 @@
-import { rm } from "node:fs/promises";
 import type { Geometry } from "../block/geometry.ts";
 import type { Tap } from "../front/tap.ts";
 import type { BlockDevice, Link } from "../shadow/ports.ts";
-import { createLogFile, type LogSink } from "./log-file.ts";
+import { createLogFile, type LogFile } from "./log-file.ts";
 import { epochMark } from "./own-marks.ts";
 import { RecordedDevice, type Room } from "./recorded-device.ts";
 import { RecordedLink } from "./recorded-link.ts";
@@ -29,7 +28,10 @@ export class RecordingTap implements Tap {
     this.#drivers = drivers;
   }
 
-  /** Makes the files. `failed`: takes one line if a log ends before its time. Rejects with `log-file`. To be closed. */
+  /**
+   * Makes the files; those that are to be replaced stay as they are until something is recorded. `failed`: takes one line if a log
+   * ends before its time. Rejects with `log-file`. To be closed.
+   */
   static async create(
     { log, driverLog, force }: RecordingFiles,
     failed: (line: string) => void,
@@ -80,27 +82,26 @@ export class RecordingTap implements Tap {
 /** A log, and its recording once the device is known. */
 class Side {
   recording: Recording | undefined;
-  readonly #sink: LogSink;
+  readonly #file: LogFile;
   readonly #path: string;
   readonly #failed: (line: string) => void;
 
-  constructor(sink: LogSink, path: string, failed: (line: string) => void) {
-    this.#sink = sink;
+  constructor(file: LogFile, path: string, failed: (line: string) => void) {
+    this.#file = file;
     this.#path = path;
     this.#failed = failed;
   }
 
   of(geometry: Geometry): Recording {
-    this.recording ??= new Recording(this.#sink, this.#path, geometry.blockSize, this.#failed);
+    this.recording ??= new Recording(this.#file, this.#path, geometry.blockSize, this.#failed);
     this.recording.device(geometry);
     return this.recording;
   }
 
-  /** Of a device that has never opened nothing is left. */
+  /** Of a device that has never opened nothing is left, and a log that it was to replace stays. */
   async close(): Promise<void> {
-    if (this.recording !== undefined) return await this.recording.close();
-    await this.#sink.close();
-    await rm(this.#path, { force: true });
+    if (this.recording !== undefined) await this.recording.close();
+    else await this.#file.abandon();
   }
 }
 

@@ -34,6 +34,8 @@ export class Admission {
   readonly #readers = new WaitingRooms();
   /** Pieces that writers which are admitted and not answered may add. */
   #admittedPieces = 0;
+  /** One is being turned away, who will wait for room in a moment. */
+  #turnsAway = false;
   #serveTimer: Timer | undefined;
   #stallTimer: Timer | undefined;
   #stalled = false;
@@ -51,7 +53,7 @@ export class Admission {
   }
 
   get writersWait(): boolean {
-    return this.#writers.length > 0;
+    return this.#turnsAway || this.#writers.length > 0;
   }
 
   get stalled(): boolean {
@@ -115,7 +117,10 @@ export class Admission {
         return "admitted";
       }
     }
+    // However little of the whole is taken: it is not enough for this one.
+    this.#turnsAway = true;
     this.#ports.shortOfRoom();
+    this.#turnsAway = false;
     return this.#stalled ? ERRNO.EIO : "wait";
   }
 

@@ -2,9 +2,9 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { Payload } from "../block/memory.ts";
+import { SeededRandom } from "../block/random.ts";
 import { MAX_CONDEMNED } from "./condemned.ts";
 import { DIGESTS_BYTES, Digests, type Range } from "./digests.ts";
-import type { Random } from "./ports.ts";
 import { HeapMemory, NO_CHANCE } from "./testing.ts";
 
 const BLOCK = 512;
@@ -24,17 +24,6 @@ function payloadOf(contents: readonly number[], blockSize = BLOCK): Payload {
   }
   memory.release(payload);
   return payload;
-}
-
-/** Numerical Recipes' generator: the same choices for the same seed. */
-function seeded(seed: number): Random {
-  let state = seed;
-  return {
-    below(bound) {
-      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-      return Math.floor((state / 2 ** 32) * bound);
-    },
-  };
 }
 
 function newDigests(limitBytes = DIGESTS_BYTES): Digests {
@@ -217,14 +206,14 @@ test("when too many blocks are condemned, the oldest are let go", () => {
 });
 
 test("a scan of the whole device doesn't throw out what was written", () => {
-  const digests = new Digests(BLOCK, SMALL_BYTES, seeded(1));
+  const digests = new Digests(BLOCK, SMALL_BYTES, new SeededRandom(1));
   write(digests, 0, 1);
   for (let block = 64; block < 100_000; block += 64) read(digests, block, 5);
   assert.deepEqual(read(digests, 0, 2), [[0, 1]]);
 });
 
 test("a trimmed block that was given up for others is still not learned", () => {
-  const digests = new Digests(BLOCK, SMALL_BYTES, seeded(1));
+  const digests = new Digests(BLOCK, SMALL_BYTES, new SeededRandom(1));
   write(digests, 0, 1, 1, 1);
   digests.trim(BLOCK, BLOCK);
   for (let block = 6400; block < 1_000_000; block += 64) write(digests, block, 1);
@@ -234,7 +223,7 @@ test("a trimmed block that was given up for others is still not learned", () => 
 });
 
 test("writes make room for themselves: what was written last is known", () => {
-  const digests = new Digests(BLOCK, SMALL_BYTES, seeded(1));
+  const digests = new Digests(BLOCK, SMALL_BYTES, new SeededRandom(1));
   for (let block = 0; block < 100_000; block += 64) {
     write(digests, block, 1);
     assert.deepEqual(read(digests, block, 2), [[block, 1]]);
@@ -365,7 +354,7 @@ test("with too little memory a block may be unknown, and is never wrong without 
   let missed = 0;
   fc.assert(
     fc.property(steps, fc.nat(), fc.integer({ min: 25, max: 50 }), (all, seed, pages) => {
-      const digests = new Digests(BLOCK, pages * 261, seeded(seed));
+      const digests = new Digests(BLOCK, pages * 261, new SeededRandom(seed));
       run(all, digests, (found, wrong) => {
         assert(
           found.every((block) => wrong.includes(block)),

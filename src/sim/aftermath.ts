@@ -1,3 +1,4 @@
+import type { SeededRandom } from "../block/random.ts";
 import { DEFAULT_POLICY } from "../supervisor/policy.ts";
 import type { Clientele } from "./clientele.ts";
 import { type Course, LIVENESS_MS } from "./course.ts";
@@ -5,7 +6,6 @@ import type { DriverKind } from "./driver-kind.ts";
 import type { History } from "./history.ts";
 import type { Operator } from "./operator.ts";
 import type { Profile } from "./profile.ts";
-import type { SeededRandom } from "./random.ts";
 import type { Death } from "./reaper.ts";
 import type { Draft } from "./sim-client.ts";
 import type { SimFront } from "./sim-front.ts";
@@ -33,6 +33,8 @@ export interface AftermathPorts {
   readonly clientele: Clientele;
   /** The one that lives, if one does. */
   front(): SimFront | undefined;
+  /** The home's disk is mended. Whether it was broken. */
+  mendHome(): boolean;
   /** Takes the front that lives. */
   take(death: Death): void;
 }
@@ -46,6 +48,7 @@ export class Aftermath {
   }
 
   live(): void {
+    this.#mend();
     this.#recover();
     this.#readAll("after the faults");
     this.#refillBudget();
@@ -60,13 +63,28 @@ export class Aftermath {
     this.#stop();
   }
 
+  /** What keeps nothing any more is left, for a front that finds the disk mended. */
+  #mend(): void {
+    const { course, take, front, mendHome } = this.#ports;
+    if (!mendHome()) return;
+    take("front");
+    course.need(
+      () => front()?.serves === true,
+      LIVENESS_MS,
+      "the front after one whose home had failed does not serve",
+    );
+  }
+
   /** The device is well again, by itself or, where it has given something up, by the operator's word. */
   #recover(): void {
     const { profile, course, operator, witnesses } = this.#ports;
     const state = (): string | undefined => this.#ports.front()?.supervisor.state;
     const serves = (): boolean => state() === "live" || state() === "degraded";
     const rests = (): boolean => serves() && !operator.upgrading;
-    if (profile.sickness.policy.exhausted === undefined && witnesses.lies === undefined) {
+    const { newcomer, policy } = profile.sickness;
+    // A block that nobody can read after an upgrade speaks against the store, as one that holds something else does.
+    const mayFail = policy.exhausted !== undefined || (newcomer !== undefined && profile.driver.refuse > 0);
+    if (!mayFail && witnesses.lies === undefined) {
       course.need(rests, LIVENESS_MS, "the device does not recover");
     } else if (!course.until(rests, LIVENESS_MS)) {
       operator.restart();
@@ -94,7 +112,9 @@ export class Aftermath {
   /** Waits until no restart counts any more. */
   #refillBudget(): void {
     const { profile, course } = this.#ports;
-    if (profile.sickness.fallback !== undefined) course.pass(DEFAULT_POLICY.restartBudgetMs + SETTLE_MS);
+    const { fallback, policy } = profile.sickness;
+    if (fallback !== undefined || policy.restartBudget !== undefined)
+      course.pass(DEFAULT_POLICY.restartBudgetMs + SETTLE_MS);
   }
 
   #readAll(when: string): void {

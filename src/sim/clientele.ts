@@ -1,11 +1,11 @@
+import type { SeededRandom } from "../block/random.ts";
 import { Session } from "../nbd/server/session.ts";
 import type { Device } from "../shadow/device.ts";
 import type { VirtualClock } from "./clock.ts";
 import { describe, type Entry, type History } from "./history.ts";
 import type { Life } from "./life.ts";
 import type { Profile } from "./profile.ts";
-import { RandomProgram, Script } from "./program.ts";
-import type { SeededRandom } from "./random.ts";
+import { type ClientScript, RandomProgram, Script, ScriptedProgram } from "./program.ts";
 import { type ClientLine, type Draft, type Program, SimClient } from "./sim-client.ts";
 import { SimConnection } from "./sim-connection.ts";
 import type { Trace } from "./trace.ts";
@@ -41,6 +41,7 @@ interface Caller {
 export class Clientele {
   readonly #ports: ClientelePorts;
   #clients: SimClient[] = [];
+  #programs: { readonly played: ClientScript }[] = [];
   #connections = 0;
   /** Those that may not be closed yet. */
   #open: SimConnection[] = [];
@@ -85,19 +86,40 @@ export class Clientele {
     for (const connection of this.#open.splice(0)) connection.serverDies(inOrder);
   }
 
-  /** Those of the profile. */
-  start(): void {
+  /** What the clients of the profile, or of the scripts in their place, have done so far. */
+  get played(): readonly ClientScript[] {
+    return this.#programs.map(({ played }) => played);
+  }
+
+  /** The request that has waited longest for its answer, and since when. */
+  get longestWait(): { readonly entry: Entry; readonly since: number } | undefined {
+    let longest: { readonly entry: Entry; readonly since: number } | undefined;
+    for (const { longestWait } of this.#clients) {
+      if (longestWait !== undefined && longestWait.since < (longest?.since ?? Number.POSITIVE_INFINITY))
+        longest = longestWait;
+    }
+    return longest;
+  }
+
+  /** Those of the profile, or those who do as these scripts say. */
+  start(scripts?: readonly ClientScript[]): void {
     const { profile, random, faults } = this.#ports;
+    const { extents } = profile.driver;
+    for (const script of scripts ?? []) {
+      this.#add(() => {
+        const program = new ScriptedProgram(script, { random: random.fork(), extents, faults });
+        this.#programs.push(program);
+        return program;
+      });
+    }
+    if (scripts !== undefined) return;
     for (const client of profile.clients) {
-      this.#add(
-        (self) =>
-          new RandomProgram(client, {
-            random: random.fork(),
-            extents: profile.driver.extents,
-            faults,
-            outstanding: () => self().waitsFor,
-          }),
-      );
+      this.#add((self) => {
+        const outstanding = (): readonly Entry[] => self().waitsFor;
+        const program = new RandomProgram(client, { random: random.fork(), extents, faults, outstanding });
+        this.#programs.push(program);
+        return program;
+      });
     }
   }
 
@@ -127,8 +149,9 @@ export class Clientele {
   }
 
   #connect(line: ClientLine, fragments: boolean): SimConnection {
-    const { clock, random } = this.#ports;
-    const connection = new SimConnection(++this.#connections, { clock, random: random.fork() }, fragments);
+    const { clock, random, profile } = this.#ports;
+    const inFragments = fragments ? profile.blockSize : undefined;
+    const connection = new SimConnection(++this.#connections, { clock, random: random.fork() }, inFragments);
     connection.connect(line);
     if (this.#server === undefined) this.#callers.push({ connection, line });
     else this.#accept(this.#server, { connection, line });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { SeededRandom } from "../block/random.ts";
 import { VirtualClock } from "./clock.ts";
-import { SeededRandom } from "./random.ts";
 
 test("events run in order of time, and of asking where the time is the same", () => {
   const clock = new VirtualClock();

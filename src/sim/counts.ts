@@ -1,6 +1,7 @@
 /** What a sweep is meant to see, each at least once, and what people are told of it. */
 const SEEN = {
   hangs: "hangs found",
+  excess: "drivers that took too much",
   poison: "poisonous requests convicted",
   unlucky: "unlucky ones convicted",
   pieces: "of them acknowledged",

@@ -23,6 +23,8 @@ const WELL = { neverOpens: false, foreign: false, keepsNothing: false, livesMs: 
 const SIMPLE = { fua: false, trim: false, zero: false, extents: false } as const;
 /** So long that a log has to keep it in two sectors, which may be torn. */
 const IDENTITY = "store ".repeat(100);
+/** Behind the end of the device, for the day when it grows. */
+export const GROWN_SECTORS = 16;
 /** Of a newcomer that is bad at something: often enough to show on probation. */
 const OFTEN = 0.05;
 
@@ -53,7 +55,8 @@ export function newcomerKind(profile: Profile, newcomer: Newcomer, liarsEndMs: (
   const sickness = { ...profile.sickness, ...(character === "hangs" ? { hang: OFTEN } : {}) };
   const info = infoOf(profile, driver, sameFeatures ? IDENTITY : undefined);
   const { geometry } = info;
-  const size = character === "small" ? geometry.size - geometry.blockSize : geometry.size;
+  const more = character === "small" ? -1 : character === "large" ? GROWN_SECTORS : 0;
+  const size = geometry.size + more * geometry.blockSize;
   return {
     kind: "newcomer",
     info: { ...info, geometry: { ...geometry, size } },

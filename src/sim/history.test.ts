@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { SeededRandom } from "../block/random.ts";
 import { GARBAGE, ZEROES } from "./content.ts";
 import { type Entry, History } from "./history.ts";
-import { SeededRandom } from "./random.ts";
 import { Store } from "./store.ts";
 import { Violation } from "./violation.ts";
 

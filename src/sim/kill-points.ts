@@ -87,6 +87,7 @@ export function killProfile(able: boolean): Profile {
       zero: able,
       extents: able,
       delayMs: 1,
+      effectSectors: 1 << 20,
       crash: 0,
       crashInOpen: 0,
       openFails: 0,

@@ -1,6 +1,7 @@
+import type { SeededRandom } from "../block/random.ts";
 import { GARBAGE, ZEROES } from "./content.ts";
+import type { Fates } from "./fates.ts";
 import type { Entry, History } from "./history.ts";
-import type { SeededRandom } from "./random.ts";
 import type { LiesProfile } from "./sickness.ts";
 
 /** What has become of a write that is reported as done: the sectors of it that are written, and where garbage is now. */
@@ -16,6 +17,7 @@ export interface FalseWrite {
 export class Lies {
   readonly #profile: LiesProfile;
   readonly #random: SeededRandom;
+  readonly #fates: Fates;
   readonly #history: History;
   readonly #sectors: number;
   /** What reads of a sector find until it is written. */
@@ -25,9 +27,10 @@ export class Lies {
   /** Sectors that were lied about: when, and when they were rewritten since, in the history's order of events. */
   readonly #told = new Map<number, { readonly at: number; readonly until: number }>();
 
-  constructor(profile: LiesProfile, random: SeededRandom, history: History, sectors: number) {
+  constructor(profile: LiesProfile, random: SeededRandom, fates: Fates, history: History, sectors: number) {
     this.#profile = profile;
     this.#random = random;
+    this.#fates = fates;
     this.#history = history;
     this.#sectors = sectors;
   }
@@ -35,7 +38,7 @@ export class Lies {
   /** Chooses a sector of a read to lie about, if any. */
   aboutRead(first: number, count: number): void {
     const { read, standing } = this.#profile;
-    if (!this.#random.chance(read)) return;
+    if (!this.#fates.strikes("lie about a read", this.#random, read)) return;
     const sector = first + this.#random.below(count);
     const truth = this.#history.certain(sector);
     if (truth === undefined) return;
@@ -56,7 +59,7 @@ export class Lies {
 
   /** What really becomes of a write. */
   aboutWrite(first: number, count: number): FalseWrite | undefined {
-    if (!this.#random.chance(this.#profile.write)) return undefined;
+    if (!this.#fates.strikes("lie about a write", this.#random, this.#profile.write)) return undefined;
     const how = this.#random.pick(["lost", "torn", "misdirected"]);
     for (let sector = first; sector < first + count; sector++) this.#spoil(sector);
     if (how === "lost") return { written: () => false, garbage: [] };

@@ -1,94 +1,131 @@
-import { parseArgs } from "node:util";
+import { readFileSync, writeFileSync } from "node:fs";
 import { describeCounts } from "./counts.ts";
+import { Coverage } from "./coverage.ts";
+import { profileOf } from "./draw-profile.ts";
+import { describeMarks, MARKED_SEEDS, unseen } from "./marks.ts";
+import { type Options, readOptions } from "./options.ts";
+import { Progress } from "./progress.ts";
+import { shrink } from "./shrink.ts";
 import { sweep } from "./sweep.ts";
-import { runWorld } from "./world.ts";
+import { type Outcome, runWorld } from "./world.ts";
+import { describeScript, requestsOf, runScript, scriptOf, type WorldScript } from "./world-script.ts";
 
-const USAGE = "usage: npm run sim -- [--seeds N] [--from S] [--workers N] [--twice] [--verbose]";
-const HELP = `${USAGE}
+type SweepOptions = Extract<Options, { mode: "sweep" | "verbose" | "coverage" }>;
 
-  --seeds N     how many worlds (1000)
-  --from S      the first one's seed (1)
-  --workers N   threads (1)
-  --twice       runs each world a second time, to see that it goes the same way
-  --verbose     a line for each world, and all that happens in one that breaks a promise
+/** Without anything asked for, one in so many worlds is lived twice. */
+const TWICE_EVERY = 20;
+/** Coverage of the core alone, without what only real sockets, files and processes come to. */
+const COVERED = ["shadow", "supervisor", "home", "nbd/server"];
 
-The real core and the real homes under a seeded world of clients, drivers that crash, fronts that die and power cuts, its history
-checked.`;
-const PROGRESS_MS = 1000;
-
-const { seeds, from, workers, twice, verbose } = readArguments();
-
-/** What is asked for. Ends the process where that is help, or makes no sense. */
-function readArguments() {
-  try {
-    const { values } = parseArgs({
-      options: {
-        seeds: { type: "string", default: "1000" },
-        from: { type: "string", default: "1" },
-        workers: { type: "string", default: "1" },
-        twice: { type: "boolean", default: false },
-        verbose: { type: "boolean", default: false },
-        help: { type: "boolean", default: false },
-      },
-    });
-    if (values.help) {
-      console.log(HELP);
-      process.exit(0);
-    }
-    return {
-      seeds: wholeNumber("seeds", values.seeds, 0),
-      from: wholeNumber("from", values.from, 0),
-      workers: wholeNumber("workers", values.workers, 1),
-      twice: values.twice,
-      verbose: values.verbose,
-    };
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${USAGE}`);
-    process.exit(2);
+const options = readOptions();
+switch (options.mode) {
+  case "shrink":
+    shrinkSeed(options.seed, options.out);
+    break;
+  case "script":
+    playScript(options.file);
+    break;
+  case "verbose":
+    tellEach(options);
+    break;
+  case "sweep":
+    await sweepAll(options);
+    break;
+  case "coverage": {
+    const coverage = await Coverage.start(new URL("../", import.meta.url), COVERED);
+    await sweepAll({ ...options, workers: 1 });
+    for (const line of await coverage.report()) console.log(line);
   }
 }
 
-if (verbose) {
-  for (let seed = from; seed < from + seeds; seed++) {
-    const { hash, violation, requests, crashes, virtualMs, lines } = runWorld({ seed, recording: true });
-    console.log(
-      `seed ${seed} trace ${hash} requests ${requests} crashes ${crashes} virtual time ${virtualMs} ms`,
-      violation === undefined ? "well" : violation.message,
-    );
-    if (violation === undefined) continue;
-    for (const line of lines) console.log(`  ${line}`);
-    process.exitCode = 1;
-  }
-} else {
-  const started = Date.now();
-  let told = started;
+async function sweepAll({ from, seeds, deaths, workers, twice }: SweepOptions): Promise<void> {
+  const progress = new Progress();
   const result = await sweep({
     from,
     seeds,
+    deaths,
     workers,
-    twiceEvery: twice ? 1 : 20,
-    progress: (done) => {
-      if (Date.now() - told < PROGRESS_MS) return;
-      told = Date.now();
-      process.stderr.write(`${done} of ${seeds} seeds, ${((told - started) / 1000).toFixed(0)} s\n`);
-    },
+    twiceEvery: twice ? 1 : TWICE_EVERY,
+    progress: ({ seeds: done, crashes }) =>
+      progress.tell(() => (deaths === undefined ? `${done} of ${seeds} seeds` : `${crashes} of ${deaths} deaths`)),
   });
+  progress.end();
   const share = ((100 * result.fuaOverlapsAndCrashes) / Math.max(1, result.seeds)).toFixed(0);
+  const { seconds } = progress;
   console.log(
-    `${result.seeds} seeds, ${result.requests} requests, ${result.crashes} crashes, ` +
-      `${share} % with an overlapping FUA request and a crash, ${((Date.now() - started) / 1000).toFixed(1)} s`,
+    `${result.seeds} seeds, ${result.requests} requests, ${result.crashes} driver deaths, ` +
+      `${share} % with an overlapping FUA request and a death, ${seconds.toFixed(1)} s, ` +
+      `${Math.round((result.crashes / seconds) * 3600)} deaths an hour`,
   );
   console.log(describeCounts(result.counts));
+  console.log(describeMarks(result.marks));
   if (result.failure !== undefined) {
     const { seed, message, lines } = result.failure;
     console.log(`seed ${seed} broke ${message}`);
     for (const line of lines) console.log(`  ${line}`);
     console.log(`replay it: npm run sim -- --seeds 1 --from ${seed} --verbose`);
+    console.log(`make it smaller: npm run sim -- --shrink ${seed}`);
+    process.exitCode = 1;
+  }
+  const missing = unseen(result.marks);
+  if (result.failure === undefined && result.seeds >= MARKED_SEEDS && missing.length > 0) {
+    console.log(`never seen in ${result.seeds} worlds: ${missing.join(", ")}`);
     process.exitCode = 1;
   }
 }
 
-function wholeNumber(name: string, text: string, least: number): number {
-  if (/^\d{1,15}$/.test(text) && Number(text) >= least) return Number(text);
-  throw new Error(`Cannot use --${name} ${text}: a whole number from ${least} on was wanted`);
+function tellEach({ from, seeds }: SweepOptions): void {
+  for (let seed = from; seed < from + seeds; seed++) tell(runWorld({ seed, recording: true }));
+}
+
+function playScript(file: string): void {
+  const script = readScript(file);
+  if (script === undefined) return;
+  for (const line of describeScript(script)) console.log(line);
+  tell(runScript(script, true));
+}
+
+function readScript(file: string): WorldScript | undefined {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as WorldScript;
+  } catch (error) {
+    console.error(`Cannot read the world ${file}: ${(error as Error).message}, what --shrink writes was wanted`);
+    process.exitCode = 2;
+    return undefined;
+  }
+}
+
+function tell({ seed, hash, violation, requests, crashes, virtualMs, lines }: Outcome): void {
+  console.log(
+    `seed ${seed} trace ${hash} requests ${requests} deaths ${crashes} virtual time ${virtualMs} ms`,
+    violation === undefined ? "well" : violation.message,
+  );
+  if (violation === undefined) return;
+  for (const line of lines) console.log(`  ${line}`);
+  process.exitCode = 1;
+}
+
+function shrinkSeed(seed: number, out: string): void {
+  const whole = scriptOf(seed, profileOf(seed));
+  const progress = new Progress();
+  if (runScript(whole).violation === undefined) {
+    console.error(`Cannot shrink the world of seed ${seed}: it breaks no promise, one that does was wanted`);
+    process.exitCode = 2;
+    return;
+  }
+  const { script, runs } = shrink(whole, {
+    run: (candidate) => {
+      const { violation, played } = runScript(candidate);
+      return { broken: violation, faults: played.faults };
+    },
+    progress: (requests, done) => progress.tell(() => `${requests} requests, ${done} worlds tried`),
+  });
+  progress.end();
+  writeFileSync(out, `${JSON.stringify(script, undefined, 1)}\n`);
+  console.log(
+    `${requestsOf(whole)} requests became ${requestsOf(script)}, ${runs} worlds, ${progress.seconds.toFixed(1)} s`,
+  );
+  for (const line of describeScript(script)) console.log(line);
+  tell(runScript(script, true));
+  console.log(`run it again: npm run sim -- --script ${out}`);
 }

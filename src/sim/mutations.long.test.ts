@@ -1,64 +1,20 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { HOME_MUTATIONS } from "./home-mutations.ts";
-import { MUTATIONS, type Mutation } from "./mutations.ts";
+import { MUTATIONS } from "./mutations.ts";
+import { withPlanted } from "./planting.ts";
 
-const SEEDS = 500;
+const SEEDS = 1000;
 const AT_ONCE = 2;
-const SOURCES = fileURLToPath(new URL("..", import.meta.url));
-const MODULES = fileURLToPath(new URL("../../node_modules", import.meta.url));
-/** The rooms that a simulated world is made of. */
-const ROOMS = ["block", "shadow", "supervisor", "nbd", "home", "sim"];
 
 test(`the checker finds each fault within ${SEEDS} worlds`, { concurrency: AT_ONCE }, async (t) => {
   await Promise.all(
     [...MUTATIONS, ...HOME_MUTATIONS].map((mutation) =>
       t.test(mutation.name, async () => {
-        const folder = await mkdtemp(join(tmpdir(), "skink-mutation-"));
-        try {
-          await plant(mutation, folder);
-          const { code, output } = await simulate(folder);
-          assert.equal(code, 1, `not found: ${output}`);
-          assert.match(output, /seed \d+ broke /);
-        } finally {
-          await rm(folder, { recursive: true });
-        }
+        const { code, output } = await withPlanted(mutation, ({ simulate }) => simulate("--seeds", String(SEEDS)));
+        assert.equal(code, 1, `not found: ${output}`);
+        assert.match(output, /seed \d+ broke /);
       }),
     ),
   );
 });
-
-/** A copy of the sources with the fault in it. */
-async function plant({ file, find, replace }: Mutation, folder: string): Promise<void> {
-  await writeFile(join(folder, "package.json"), '{ "type": "module" }');
-  await symlink(MODULES, join(folder, "node_modules"));
-  for (const room of ROOMS) {
-    const options = { recursive: true, filter: (path: string) => !path.endsWith(".test.ts") };
-    await cp(join(SOURCES, room), join(folder, room), options);
-  }
-  const path = join(folder, file);
-  const parts = (await readFile(path, "utf8")).split(find);
-  assert.equal(parts.length, 2, `the patch must match ${file} once, it matches ${parts.length - 1} times`);
-  await writeFile(path, parts.join(replace));
-}
-
-async function simulate(folder: string): Promise<{ code: number | null; output: string }> {
-  const child = spawn(process.execPath, [join(folder, "sim/main.ts"), "--seeds", String(SEEDS)]);
-  let output = "";
-  child.stdout.on("data", (chunk) => {
-    output += chunk;
-  });
-  child.stderr.on("data", (chunk) => {
-    output += chunk;
-  });
-  const code = await new Promise<number | null>((done, fail) => {
-    child.on("error", fail);
-    child.on("close", done);
-  });
-  return { code, output };
-}

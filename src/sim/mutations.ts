@@ -13,6 +13,7 @@ const SHADOW = "shadow/shadow.ts";
 const SCHEDULE = "shadow/schedule.ts";
 const FLUSHER = "shadow/flusher.ts";
 const TRIAL = "shadow/trial.ts";
+const ADMISSION = "shadow/admission.ts";
 const STORE_CHECK = "shadow/store-check.ts";
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -226,6 +227,12 @@ export const MUTATIONS: readonly Mutation[] = [
     file: SCHEDULE,
     find: "        !piece.withheld &&\n",
     replace: "",
+  },
+  {
+    name: "those who wait for room are not called when a flush has made some",
+    file: ADMISSION,
+    find: "    this.#stallTimer = undefined;\n    this.serveSoon();\n  }\n\n  dispose",
+    replace: "    this.#stallTimer = undefined;\n  }\n\n  dispose",
   },
   {
     name: "a FUA write waits for ever for flushes that kill",

@@ -1,9 +1,10 @@
+import type { SeededRandom } from "../block/random.ts";
 import type { DeviceEvent } from "../supervisor/event.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 import type { UpgradeOutcome } from "../supervisor/upgrade.ts";
 import type { VirtualClock } from "./clock.ts";
 import type { DriverKind } from "./driver-kind.ts";
-import type { SeededRandom } from "./random.ts";
+import type { Fates, Fault } from "./fates.ts";
 import { Violation } from "./violation.ts";
 
 /** When something is done, in milliseconds from now. */
@@ -12,10 +13,13 @@ const WITHIN_MS = 1000;
 export interface OperatorPorts {
   readonly clock: VirtualClock;
   readonly random: SeededRandom;
+  readonly fates: Fates;
   /** A turn of the front that lives; nothing happens where there is none. */
   enter(work: (supervisor: Supervisor) => void): void;
   /** Off: nothing is done any more. */
   faults(): boolean;
+  /** An upgrade is asked for. */
+  upgrades(): void;
 }
 
 /** What an operator does to a device, and what becomes of it. */
@@ -49,7 +53,7 @@ export class Operator {
     const { random, enter } = this.#ports;
     for (let i = random.between(1, 3); i > 0; i--) {
       const act = random.pick(["restart", "restart", "kill", "health"]);
-      this.#soon(() => {
+      this.#soon("act of the operator", () => {
         if (act === "restart") this.restart();
         else if (act === "kill") enter((supervisor) => supervisor.kill());
         else enter((supervisor) => supervisor.sick(supervisor.epoch, "its own check failed"));
@@ -58,7 +62,7 @@ export class Operator {
   }
 
   planUpgrades(to: DriverKind, times: number): void {
-    for (let i = 0; i < times; i++) this.#soon(() => this.upgrade(to));
+    for (let i = 0; i < times; i++) this.#soon("upgrade", () => this.upgrade(to));
   }
 
   planUpgradeAfter(ms: number, to: DriverKind): void {
@@ -89,6 +93,7 @@ export class Operator {
 
   #begin(supervisor: Supervisor, to: DriverKind): void {
     const { clock } = this.#ports;
+    this.#ports.upgrades();
     const from = supervisor.driver.kind;
     const started = supervisor.upgrade(to, {
       serving: () => {
@@ -125,10 +130,11 @@ export class Operator {
     }
   }
 
-  #soon(act: () => void): void {
-    const { clock, random, faults } = this.#ports;
+  #soon(fault: Fault, act: () => void): void {
+    const { clock, random, fates, faults } = this.#ports;
+    const comes = fates.comes(fault);
     clock.after(random.between(1, WITHIN_MS), () => {
-      if (faults()) act();
+      if (comes && faults()) act();
     });
   }
 }

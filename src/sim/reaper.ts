@@ -1,6 +1,7 @@
+import type { SeededRandom } from "../block/random.ts";
 import type { VirtualClock } from "./clock.ts";
+import type { Fates } from "./fates.ts";
 import type { HomeProfile } from "./profile.ts";
-import type { SeededRandom } from "./random.ts";
 
 /**
  * Who dies at once. A driver dies of its front's death anyway, a while later; with "power" everything does that is volatile.
@@ -19,6 +20,7 @@ const SHORTLY_MS = 30;
 export interface ReaperPorts {
   readonly clock: VirtualClock;
   readonly random: SeededRandom;
+  readonly fates: Fates;
   readonly profile: HomeProfile;
   /** Off: nobody is taken any more. */
   faults(): boolean;
@@ -40,7 +42,7 @@ export class Reaper {
 
   /** A front has come: when will it go? */
   came(): void {
-    const { random, profile } = this.#ports;
+    const { random, fates, profile } = this.#ports;
     const front = ++this.#fronts;
     this.#due = undefined;
     if (this.#left === 0) return;
@@ -49,6 +51,7 @@ export class Reaper {
     if (death === "handover" && !profile.handsOver) return;
     const driverFirst = death === "front" && random.chance(0.3);
     const ms = random.below(random.chance(0.5) ? AGAIN_MS : LATER_MS);
+    if (!fates.comes("death of a front")) return;
     if (driverFirst) this.#at(front, ms, () => this.#ports.take("driver"));
     this.#at(front, driverFirst ? ms + random.below(SHORTLY_MS) : ms, () => this.#come(death));
   }

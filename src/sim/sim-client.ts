@@ -90,10 +90,9 @@ export class SimClient {
     return this.#line?.outstanding ?? [];
   }
 
-  /** Hangs up for good. */
-  leave(): void {
-    this.#exhausted = true;
-    this.#line?.hangUp();
+  /** What it has waited for longest, and since when. */
+  get longestWait(): { readonly entry: Entry; readonly since: number } | undefined {
+    return this.#line?.longestWait;
   }
 
   #sendSoon(): void {
@@ -137,6 +136,8 @@ interface LineEvents {
 
 interface Waiting {
   readonly entry: Entry;
+  /** When it was sent, in milliseconds. */
+  readonly since: number;
   /** What a read has brought so far. */
   data: Uint8Array | undefined;
   covered: number;
@@ -174,13 +175,18 @@ export class ClientLine implements ClientEnd, ReplyEvents {
     return [...this.#waiting.values()].map(({ entry }) => entry);
   }
 
+  get longestWait(): Waiting | undefined {
+    const [first] = this.#waiting.values();
+    return first;
+  }
+
   /** A writer of this connection that the device takes only now, although the client has hung up and gone on. */
   superseded(entry: Entry): Entry | undefined {
     return this.hungUp && isWriter(entry.kind) ? this.#events.superseded(entry, this) : undefined;
   }
 
   send(draft: Draft): void {
-    const { blockSize, trace } = this.#ports;
+    const { blockSize, trace, clock } = this.#ports;
     const entry: Entry = {
       id: this.#ports.nextId(),
       fua: false,
@@ -202,7 +208,7 @@ export class ClientLine implements ClientEnd, ReplyEvents {
     if (trace.recording) trace.add("send", this.number, entry.first, entry.count, entry.id, describe(entry));
     else trace.add("send", this.number, entry.first, entry.count, entry.id);
     this.sent.push(entry);
-    this.#waiting.set(entry.id, { entry, data: undefined, covered: 0, described: 0 });
+    this.#waiting.set(entry.id, { entry, since: clock.now(), data: undefined, covered: 0, described: 0 });
     this.#connection.write(encodeRequest(entry, blockSize, payload));
   }
 

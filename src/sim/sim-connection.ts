@@ -1,8 +1,8 @@
 import { type Payload, restOfSlot, slotBytes } from "../block/memory.ts";
+import type { SeededRandom } from "../block/random.ts";
 import { OUTPUT_HIGH_WATER_BYTES, OUTPUT_LOW_WATER_BYTES, type Transport } from "../nbd/server/transport.ts";
 import type { VirtualClock } from "./clock.ts";
 import type { Life } from "./life.ts";
-import type { SeededRandom } from "./random.ts";
 
 /** What a connection asks of the session at its server's end. */
 export interface ServerEnd {
@@ -29,7 +29,8 @@ interface Outgoing {
 }
 
 const MAX_LATENCY_MS = 3;
-const FRAGMENT_BYTES = 700;
+/** Of bytes that come in pieces, a piece is this many blocks at most: no payload arrives at once. */
+const FRAGMENT_BLOCKS = 1.4;
 /** Some sockets count every byte as many, so that small worlds reach the marks too. */
 const BYTE_WEIGHTS = [1, 1, 256] as const;
 
@@ -41,7 +42,8 @@ export class SimConnection implements Transport {
   readonly number: number;
   readonly #clock: VirtualClock;
   readonly #random: SeededRandom;
-  readonly #fragments: boolean;
+  /** Bytes of a piece at most; `undefined` where they come as they are sent. */
+  readonly #fragmentBytes: number | undefined;
   #server: ServerEnd | undefined;
   #life: Life | undefined;
   #client: ClientEnd | undefined;
@@ -60,11 +62,12 @@ export class SimConnection implements Transport {
   #hungUp = false;
   #closed = false;
 
-  constructor(number: number, ports: { clock: VirtualClock; random: SeededRandom }, fragments: boolean) {
+  /** `inFragments`: of a device with blocks of so many bytes, what is sent arrives in pieces. */
+  constructor(number: number, ports: { clock: VirtualClock; random: SeededRandom }, inFragments: number | undefined) {
     this.number = number;
     this.#clock = ports.clock;
     this.#random = ports.random;
-    this.#fragments = fragments;
+    this.#fragmentBytes = inFragments === undefined ? undefined : Math.floor(inFragments * FRAGMENT_BLOCKS);
     this.#byteWeight = ports.random.pick(BYTE_WEIGHTS);
   }
 
@@ -189,7 +192,8 @@ export class SimConnection implements Transport {
       this.#receiving = false;
       if (this.#paused || this.#closed) return;
       if (this.#hungUp) return this.#receiveAll();
-      this.#receive(this.#fragments ? this.#random.between(1, FRAGMENT_BYTES) : Number.POSITIVE_INFINITY);
+      const most = this.#fragmentBytes;
+      this.#receive(most === undefined ? Number.POSITIVE_INFINITY : this.#random.between(1, most));
       if (this.#incoming.length > 0 && !this.#paused) this.#receiveSoon();
     });
   }
@@ -251,7 +255,8 @@ export class SimConnection implements Transport {
   }
 
   #deliver(): void {
-    const count = this.#fragments ? this.#random.between(1, this.#outgoing.length) : this.#outgoing.length;
+    const count =
+      this.#fragmentBytes !== undefined ? this.#random.between(1, this.#outgoing.length) : this.#outgoing.length;
     for (const { bytes, payload, start, length, done } of this.#outgoing.splice(0, count)) {
       this.#queuedBytes -= length;
       const client = this.#client;

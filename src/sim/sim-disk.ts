@@ -1,20 +1,22 @@
 import { ERRNO, type Errno } from "../block/errors.ts";
 import { encodeExtents } from "../block/extents.ts";
 import { overlaps } from "../block/geometry.ts";
+import type { SeededRandom } from "../block/random.ts";
 import { isWriter } from "../block/request.ts";
 import { EXTENTS_SLOT_BYTES, SUBMIT_FAST, SUBMIT_FUA } from "../shadow/ports.ts";
 import { GARBAGE, identify, stamp, ZEROES } from "./content.ts";
 import type { Deed } from "./court.ts";
 import type { DriverKind } from "./driver-kind.ts";
+import type { Fates } from "./fates.ts";
 import type { FalseWrite, Lies } from "./lies.ts";
 import type { PoisonedMemory } from "./memory.ts";
-import type { SeededRandom } from "./random.ts";
 import type { FlushOrder, Store } from "./store.ts";
 import type { Trace } from "./trace.ts";
 import { Violation, WorldsEnd } from "./violation.ts";
 
 export interface SimDiskPorts {
   readonly random: SeededRandom;
+  readonly fates: Fates;
   readonly trace: Trace;
   readonly store: Store;
   readonly writes: PoisonedMemory;
@@ -128,8 +130,8 @@ export class SimDisk {
   }
 
   #read({ first, count, address }: Submission): Result {
-    const { store, reads, random, kind, lies, faults } = this.#ports;
-    const fails = faults() && random.chance(kind.profile.refuse / 2);
+    const { store, reads, random, fates, kind, lies, faults } = this.#ports;
+    const fails = faults() && fates.strikes("failed read", random, kind.profile.refuse / 2);
     const filled = fails ? random.below(count + 1) : count;
     this.#hasRead = true;
     if (faults() && !fails) lies?.aboutRead(first, count);
@@ -154,10 +156,10 @@ export class SimDisk {
   }
 
   #flush({ order }: Submission): Result {
-    const { store, random, kind, trace, faults } = this.#ports;
+    const { store, random, fates, kind, trace, faults } = this.#ports;
     const { flushFails } = kind.profile;
     if (kind.keepsNothing || order === undefined) return DONE;
-    if (faults() && random.chance(flushFails)) {
+    if (faults() && fates.strikes("failed flush", random, flushFails)) {
       trace.add("flush fails", this.#epoch, 0, 0, 0, this.#fate);
       store.failFlush(order, this.#fate);
       return { errno: ERRNO.EIO, count: 0 };
@@ -173,12 +175,12 @@ export class SimDisk {
   }
 
   #write(submission: Submission): Result {
-    const { random, kind, trace, store, lies, faults } = this.#ports;
+    const { random, fates, kind, trace, store, lies, faults } = this.#ports;
     const { badSectors, badFirst, refuse, refuseFua } = kind.profile;
     const { operation, first, count } = submission;
     const bad = badSectors > 0 && overlaps(first, count, badFirst, badSectors);
     const fua = (submission.flags & SUBMIT_FUA) !== 0;
-    if (faults() && (bad || random.chance(fua ? refuseFua : refuse))) {
+    if (faults() && (bad || fates.strikes("refused write", random, fua ? refuseFua : refuse))) {
       trace.add("refuse", this.#epoch, first, count, 0, operation);
       this.apply(submission, count, true);
       if (fua && random.chance(0.7)) store.failFlush(store.beginFlush(), this.#fate);

@@ -22,7 +22,10 @@ export interface SimDriverPorts extends SimDiskPorts {
   /** It is about to fail something, on purpose. */
   refuses(): void;
   /** It is about to lose its cache. */
-  dies(): void;
+  dies(driver: SimDriver): void;
+  /** It is given this; and the front is about to be told what has become of it. */
+  submitted(submission: Submission): void;
+  completes(driver: SimDriver, submission: Submission, errno: number): void;
   exited(): void;
   /** From now on it hangs, with something in hand. */
   hangs(hang: Hang): void;
@@ -43,6 +46,7 @@ const STRAIN_MS = 3000;
 const DEATH_SEEN_MS = 2;
 /** A completion may come this long after the incarnation has been reaped. */
 const LATE_MS = 100;
+const NO_ERRNO = 9999;
 
 /**
  * One incarnation of the simulated driver, over the store that all of them share. Submissions run each at its own
@@ -51,7 +55,7 @@ const LATE_MS = 100;
 export class SimDriver implements Link {
   readonly epoch: number;
   readonly depth: number;
-  readonly maxEffect = Number.MAX_SAFE_INTEGER;
+  readonly maxEffect: number;
   readonly patience = 1;
   readonly #ports: SimDriverPorts;
   readonly #disk: SimDisk;
@@ -59,6 +63,7 @@ export class SimDriver implements Link {
   #state: "opening" | "open" | "dead" | "exited" = "opening";
   #killed = false;
   #closing = false;
+  #closed = false;
   #held: Submission[] = [];
   readonly #outstanding = new Map<number, Submission>();
   #ring: Completion[] = [];
@@ -69,7 +74,9 @@ export class SimDriver implements Link {
     this.#ports = ports;
     this.#disk = new SimDisk(epoch, ports);
     this.#process = new SimProcess(ports.clock, ports.kind.sickness.signs);
-    this.depth = ports.kind.profile.depth;
+    const { profile, info } = ports.kind;
+    this.depth = profile.depth;
+    this.maxEffect = profile.effectSectors * info.geometry.blockSize;
     ports.trace.add("start", epoch, 0, 0, 0);
     this.#open();
   }
@@ -94,12 +101,17 @@ export class SimDriver implements Link {
     return this.#closing || this.#killed;
   }
 
+  /** It ended in order, as it was asked to. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   get exited(): boolean {
     return this.#state === "exited";
   }
 
   /** What was submitted and has not been seen to complete. */
-  get outstanding(): readonly Deed[] {
+  get outstanding(): readonly Submission[] {
     return [...this.#outstanding.values()];
   }
 
@@ -114,6 +126,7 @@ export class SimDriver implements Link {
     trace.add("submit", this.epoch, first, count, flags, `${operation} tag ${tag}`);
     this.#checkSubmission(submission);
     this.#outstanding.set(tag, submission);
+    this.#ports.submitted(submission);
     if (this.#state === "open") this.#held.push(submission);
   }
 
@@ -171,12 +184,12 @@ export class SimDriver implements Link {
   }
 
   #open(): void {
-    const { random, kind, events, trace } = this.#ports;
+    const { random, fates, kind, events, trace } = this.#ports;
     const { profile } = kind;
-    const faults = this.#ports.faults();
-    if (faults && this.epoch > 1 && random.chance(profile.openHangs)) return;
-    const fails = kind.neverOpens || (faults && this.epoch > 1 && random.chance(profile.openFails));
-    const crashes = faults && this.epoch > 1 && random.chance(profile.crashInOpen);
+    const faults = this.#ports.faults() && this.epoch > 1;
+    if (faults && fates.strikes("open hangs", random, profile.openHangs)) return;
+    const fails = kind.neverOpens || (faults && fates.strikes("open fails", random, profile.openFails));
+    const crashes = faults && fates.strikes("crash in open", random, profile.crashInOpen);
     this.#after(random.between(1, 50), () => {
       if (crashes) return this.crash();
       if (fails) {
@@ -237,18 +250,24 @@ export class SimDriver implements Link {
 
   #deliver(completion: Completion): void {
     const { submission, errno, count } = completion;
-    const { events, trace, random, kind, clock, took } = this.#ports;
+    const { events, trace, random, fates, kind, clock, took } = this.#ports;
     took(clock.now() - submission.submittedAt);
     this.#outstanding.delete(submission.tag);
     trace.add("complete", this.epoch, submission.first, submission.count, errno, submission.operation);
     const synced = submission.operation === "flush" || (submission.flags & SUBMIT_FUA) !== 0;
     if (errno !== 0 && synced) this.#disk.evictSome(this.outstanding);
-    events.completed(this.epoch, submission.tag, errno, count);
-    if (this.#ports.faults() && random.chance(kind.profile.bogus)) {
+    this.#ports.completes(this, submission, errno);
+    if (this.#ports.faults() && fates.strikes("invalid completion", random, kind.profile.bogus)) {
       const tag = random.pick([submission.tag, random.next()]);
-      trace.add("bogus completion", this.epoch, 0, 0, tag);
-      if (!this.#outstanding.has(tag)) events.completed(this.epoch, tag, 0, 0);
-    }
+      const how = random.pick(["twice", "wrong length", "no such error"]);
+      trace.add("bogus completion", this.epoch, 0, 0, tag, how);
+      if (how === "wrong length") events.completed(this.epoch, submission.tag, 0, count + 1);
+      else if (how === "no such error") events.completed(this.epoch, submission.tag, NO_ERRNO, count);
+      else {
+        events.completed(this.epoch, submission.tag, errno, count);
+        if (!this.#outstanding.has(tag)) events.completed(this.epoch, tag, 0, 0);
+      }
+    } else events.completed(this.epoch, submission.tag, errno, count);
     if (!this.#settleWanted) {
       this.#settleWanted = true;
       clock.after(0, () => {
@@ -282,14 +301,18 @@ export class SimDriver implements Link {
 
   /** Whether this submission is not executed now, because the driver hangs from here on or is under a strain. */
   #fallsIll(submission: Submission): boolean {
-    const { random, kind, trace } = this.#ports;
+    const { random, fates, kind, trace } = this.#ports;
     if (!this.#ports.faults() || this.condition !== "well") return false;
-    const { hang, hangs, strain, strains } = kind.sickness;
-    if (random.chance(hang)) {
+    const { hang, hangs, strain, strains, excess } = kind.sickness;
+    if (excess !== undefined && fates.strikes("excess", random, excess.chance)) {
+      trace.add("strain", this.epoch, 0, 0, 1, `too much: ${excess.of}`);
+      this.#process.exceed(excess.of);
+    }
+    if (fates.strikes("hang", random, hang)) {
       this.#hang(submission, random.pick(hangs));
       return true;
     }
-    if (!random.chance(strain)) return false;
+    if (!fates.strikes("strain", random, strain)) return false;
     const suffered = random.pick(strains);
     trace.add("strain", this.epoch, 0, 0, 0, suffered);
     this.#process.suffer(suffered, random.between(1, STRAIN_MS));
@@ -309,7 +332,7 @@ export class SimDriver implements Link {
     trace.add("dies", this.epoch, 0, 0, 0);
     this.#state = "dead";
     this.#process.become("dead");
-    this.#ports.dies();
+    this.#ports.dies(this);
     store.loseCache();
   }
 
@@ -325,6 +348,7 @@ export class SimDriver implements Link {
     if (!this.#closing || this.#outstanding.size > 0) return;
     this.#after(1, () => {
       if (this.#outstanding.size > 0) return;
+      this.#closed = true;
       this.#die();
       this.#exit("exit", "exit code 0");
     });

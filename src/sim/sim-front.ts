@@ -1,3 +1,4 @@
+import type { SeededRandom } from "../block/random.ts";
 import { Device } from "../shadow/device.ts";
 import type { Remains } from "../shadow/home.ts";
 import type { Incarnations, Log } from "../shadow/ports.ts";
@@ -7,7 +8,6 @@ import type { DriverKind } from "./driver-kind.ts";
 import type { Life } from "./life.ts";
 import { PoisonedMemory } from "./memory.ts";
 import type { Profile } from "./profile.ts";
-import type { SeededRandom } from "./random.ts";
 import type { SimIncarnationEvents } from "./sim-driver.ts";
 import type { Dwelling } from "./sim-home.ts";
 

@@ -1,5 +1,8 @@
+import type { SeededRandom } from "../block/random.ts";
+import type { RecordCase } from "../home/log/cases.ts";
 import { DiskLog, type LogFile } from "../home/log/disk-log.ts";
 import { ID_BYTES, type LogLimits } from "../home/log/format.ts";
+import { examine } from "../home/log/recovery.ts";
 import { takeUp } from "../home/log/take-up.ts";
 import { SimDisk } from "../home/log/testing.ts";
 import { Cells } from "../home/shm/cells.ts";
@@ -10,7 +13,6 @@ import type { VirtualClock } from "./clock.ts";
 import type { Life } from "./life.ts";
 import { PoisonedMemory } from "./memory.ts";
 import type { Profile } from "./profile.ts";
-import type { SeededRandom } from "./random.ts";
 
 /** What a front begins with. */
 export interface Dwelling {
@@ -18,6 +20,8 @@ export interface Dwelling {
   /** `undefined`: the front's own memory. */
   readonly home: Home | undefined;
   readonly remains: Remains | undefined;
+  /** The power failed, and the record at its end is torn. */
+  readonly endsTorn?: boolean;
 }
 
 /** Where the shadow of a world lives: what of it outlives a front, or a power cut. */
@@ -92,6 +96,9 @@ export interface DiskHomePorts {
   readonly log: Log;
 }
 
+/** How a log ends where a power cut has left a part of a record. */
+const TORN: ReadonlySet<string | undefined> = new Set<RecordCase>(["torn-header", "torn-data"]);
+
 /** The real log, on a disk whose cache a power cut empties. The memory of writes dies with the front. */
 export class DiskHome implements SimHome {
   readonly #ports: DiskHomePorts;
@@ -99,6 +106,7 @@ export class DiskHome implements SimHome {
   readonly #limits: LogLimits;
   readonly #disk: SimDisk;
   #log: DiskLog | undefined;
+  #powerFailed = false;
 
   constructor(ports: DiskHomePorts, { home, limits, writeBytes }: Profile) {
     const { logBytes, requestBytes } = home;
@@ -113,15 +121,27 @@ export class DiskHome implements SimHome {
     const writes = new PoisonedMemory(0, this.#writeBytes);
     const file = mortalFile(this.#disk, life);
     const taken = takeUp("log", file, writes);
+    const endsTorn = this.#powerFailed && TORN.has(examine(file).endsWith);
+    this.#powerFailed = false;
     const newId = Uint8Array.from({ length: ID_BYTES }, () => random.below(256));
     const ports = { path: "log", file, memory: writes, clock: life.clock, log, pid: 1, newId, newBytes: file.size };
     const { remains } = taken;
     this.#log = new DiskLog(ports, taken, this.#limits);
-    ready({ writes, home: this.#log, remains });
+    ready({ writes, home: this.#log, remains, endsTorn });
   }
 
   close(done: () => void): void {
     this.#log?.close(done);
+  }
+
+  /** Its disk breaks down: nothing is written to it any more, or nothing gets durable. */
+  breakDown(how: "write" | "sync"): void {
+    this.#disk.failing = how;
+  }
+
+  /** It has another disk, with all that was on it. */
+  mend(): void {
+    this.#disk.failing = undefined;
   }
 
   frontDied(): void {
@@ -130,6 +150,7 @@ export class DiskHome implements SimHome {
 
   powerFails(): void {
     this.#disk.powerCut();
+    this.#powerFailed = true;
   }
 }
 

@@ -112,8 +112,8 @@ export class SimIncarnations implements Incarnations {
     return this.#find(epoch)?.process.vitals;
   }
 
-  usage(): Usage | undefined {
-    return undefined;
+  usage(epoch: number): Usage | undefined {
+    return this.#find(epoch)?.process.usage;
   }
 
   #find(epoch: number): SimDriver | undefined {

@@ -1,11 +1,18 @@
-import type { Vitals } from "../shadow/ports.ts";
+import type { Usage, Vitals } from "../shadow/ports.ts";
 import type { VirtualClock } from "./clock.ts";
-import type { Hang, Sickness, Strain } from "./sickness.ts";
+import type { Excessive, Hang, Sickness, Strain } from "./sickness.ts";
 
 /** An answer to a ping takes so long, in milliseconds. */
 const PING_MS = 1;
 /** Of the time, what a driver that is well takes of a core. */
 const CPU_SHARE = 0.1;
+/** What it takes of what a policy may limit, and what one takes that has begun to take too much of it. */
+const MODEST: Usage = { residentBytes: 50 << 20, openFiles: 20, lagMs: PING_MS };
+const TOO_MUCH: Record<Excessive, Partial<Usage>> = {
+  memory: { residentBytes: 400 << 20 },
+  files: { openFiles: 500 },
+  lag: { lagMs: 900 },
+};
 
 export type Condition = "well" | "dead" | Hang | Strain;
 
@@ -14,6 +21,7 @@ export class SimProcess {
   readonly #clock: VirtualClock;
   readonly #signs: Sickness["signs"];
   #condition: Condition = "well";
+  #excess: Excessive | undefined;
   #since: number;
   #cpuMs = 0;
   #starvedMs = 0;
@@ -35,6 +43,17 @@ export class SimProcess {
   /** How long it has been under a strain so far, in milliseconds. */
   get strainedMs(): number {
     return this.#strainedMs;
+  }
+
+  /** What it takes too much of. */
+  get excess(): Excessive | undefined {
+    return this.#excess;
+  }
+
+  get usage(): Usage | undefined {
+    if (!this.#signs.vitals || this.#condition === "dead") return undefined;
+    const usage = { ...MODEST, ...(this.#excess === undefined ? {} : TOO_MUCH[this.#excess]) };
+    return this.#signs.beats ? usage : { ...usage, lagMs: undefined };
   }
 
   get beat(): number | undefined {
@@ -68,6 +87,11 @@ export class SimProcess {
     this.#clock.after(PING_MS, () => {
       if (this.#turns) this.#beat++;
     });
+  }
+
+  /** From now on it takes too much. */
+  exceed(excess: Excessive): void {
+    this.#excess = excess;
   }
 
   /** For good. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { SeededRandom } from "./random.ts";
+import { SeededRandom } from "../block/random.ts";
 import { Store } from "./store.ts";
 
 function newStore(seed = 1): Store {

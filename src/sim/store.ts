@@ -1,4 +1,4 @@
-import type { SeededRandom } from "./random.ts";
+import type { SeededRandom } from "../block/random.ts";
 
 /** No content in this layer. */
 const NONE = -2;

@@ -1,15 +1,18 @@
 import { Worker } from "node:worker_threads";
 import { addCounts, type Counts, NO_COUNTS } from "./counts.ts";
+import { addMarks, type MarkCounts, markCounts, NO_MARKS } from "./marks.ts";
 import { type Outcome, runWorld } from "./world.ts";
 
 export interface SweepOptions {
   readonly from: number;
   readonly seeds: number;
+  /** When so many drivers have died it is enough. */
+  readonly deaths?: number | undefined;
   /** Threads. */
   readonly workers: number;
   /** Run every n-th seed twice and compare the traces; 0 for none. */
   readonly twiceEvery: number;
-  progress?(done: number): void;
+  progress?(soFar: SweepResult): void;
 }
 
 export interface SweepResult {
@@ -19,6 +22,7 @@ export interface SweepResult {
   readonly crashes: number;
   readonly requests: number;
   readonly counts: Counts;
+  readonly marks: MarkCounts;
   /** The first failure that was found. */
   readonly failure: Failure | undefined;
 }
@@ -42,14 +46,16 @@ const BATCH_SEEDS = 20;
 
 /** Runs many worlds; ends with the first that breaks a promise. */
 export async function sweep(options: SweepOptions): Promise<SweepResult> {
-  const { from, seeds, workers, twiceEvery, progress } = options;
+  const { from, seeds, deaths = Number.POSITIVE_INFINITY, workers, twiceEvery, progress } = options;
   let total = empty();
-  const add = (part: SweepResult): void => {
+  /** Whether it is enough. */
+  const add = (part: SweepResult): boolean => {
     total = sum(total, part);
-    progress?.(total.seeds);
+    progress?.(total);
+    return total.crashes >= deaths || total.failure !== undefined;
   };
   if (workers === 1) {
-    for (const part of sweepHere({ from, seeds, stride: 1, twiceEvery })) add(part);
+    for (const part of sweepHere({ from, seeds, stride: 1, twiceEvery })) if (add(part)) break;
     return total;
   }
   const running: Worker[] = [];
@@ -62,8 +68,7 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
       running.push(worker);
       worker.on("error", fail);
       worker.on("message", (part: SweepResult) => {
-        add(part);
-        if (part.failure !== undefined) done();
+        if (add(part)) done();
       });
       worker.on("exit", () => {
         if (--left === 0) done();
@@ -86,6 +91,7 @@ export function* sweepHere({ from, seeds, stride, twiceEvery }: SweepTask): Gene
       crashes: outcome.crashes,
       requests: outcome.requests,
       counts: outcome.counts,
+      marks: markCounts((mark) => (outcome.marks.includes(mark) ? 1 : 0)),
       failure,
     });
     if (failure !== undefined || batch.seeds === BATCH_SEEDS || i === seeds - 1) {
@@ -111,7 +117,15 @@ function failureOf(outcome: Outcome, twice: boolean): Failure | undefined {
 }
 
 function empty(): SweepResult {
-  return { seeds: 0, fuaOverlapsAndCrashes: 0, crashes: 0, requests: 0, counts: NO_COUNTS, failure: undefined };
+  return {
+    seeds: 0,
+    fuaOverlapsAndCrashes: 0,
+    crashes: 0,
+    requests: 0,
+    counts: NO_COUNTS,
+    marks: NO_MARKS,
+    failure: undefined,
+  };
 }
 
 function sum(a: SweepResult, b: SweepResult): SweepResult {
@@ -121,6 +135,7 @@ function sum(a: SweepResult, b: SweepResult): SweepResult {
     crashes: a.crashes + b.crashes,
     requests: a.requests + b.requests,
     counts: addCounts(a.counts, b.counts),
+    marks: addMarks(a.marks, b.marks),
     failure: a.failure ?? b.failure,
   };
 }

@@ -34,6 +34,7 @@ const KINDS = [
   "front serves",
   "front dies",
   "power fails",
+  "home breaks",
 ] as const;
 export type EventKind = (typeof KINDS)[number];
 

@@ -1,6 +1,6 @@
 import type { Errno } from "../block/errors.ts";
 import type { Geometry } from "../block/geometry.ts";
-import type { Request, Requester } from "../block/request.ts";
+import { isWriter, type Request, type Requester } from "../block/request.ts";
 import type { BlockDevice } from "../shadow/ports.ts";
 import { describe, type Entry, type History } from "./history.ts";
 import type { ClientLine } from "./sim-client.ts";
@@ -19,6 +19,10 @@ export interface Witness {
   asked(entry: Entry): void;
   /** It is about to answer this. */
   answers(entry: Entry, errno: Errno): void;
+  /** It has no room for one now. */
+  waits(writer: boolean): void;
+  /** One that had room is given up by its session. */
+  abandons(kind: Request["kind"]): void;
 }
 
 /**
@@ -54,6 +58,7 @@ export class WatchedDevice implements BlockDevice, Requester {
     const answer = this.#device.admit(twin);
     request.payload = twin.payload;
     if (typeof answer === "number") this.#next(request).errno = answer;
+    if (answer === "wait") this.#witness.waits(isWriter(request.kind));
     if (answer !== "wait" && answer !== "admitted") this.#twins.delete(request);
     return answer;
   }
@@ -81,6 +86,7 @@ export class WatchedDevice implements BlockDevice, Requester {
   abandon(request: Request): void {
     const twin = this.#twinOf(request);
     this.#twins.delete(request);
+    this.#witness.abandons(request.kind);
     this.#device.abandon(twin);
   }
 

@@ -1,18 +1,21 @@
 import type { Errno } from "../block/errors.ts";
 import { blameOf } from "../block/fault.ts";
-import { isWriter } from "../block/request.ts";
+import type { SeededRandom } from "../block/random.ts";
+import { isWriter, type RequestKind } from "../block/request.ts";
 import type { DeviceEvent } from "../supervisor/event.ts";
 import { DEFAULT_POLICY } from "../supervisor/policy.ts";
 import type { VirtualClock } from "./clock.ts";
 import type { Counts, FrontCounts } from "./counts.ts";
 import { Court } from "./court.ts";
 import { Excuses } from "./excuses.ts";
+import type { Fates } from "./fates.ts";
 import type { Entry, History } from "./history.ts";
 import { Lies } from "./lies.ts";
+import { MarkWatcher } from "./mark-watcher.ts";
 import type { Profile } from "./profile.ts";
-import type { SeededRandom } from "./random.ts";
 import type { Sickness } from "./sickness.ts";
 import type { SimDriver } from "./sim-driver.ts";
+import type { SimFront } from "./sim-front.ts";
 import { Violation, WorldsEnd } from "./violation.ts";
 import { Watchdog } from "./watchdog.ts";
 import type { Witness } from "./watched-device.ts";
@@ -21,11 +24,10 @@ export interface WitnessesPorts {
   readonly profile: Profile;
   readonly clock: VirtualClock;
   readonly random: SeededRandom;
+  readonly fates: Fates;
   readonly history: History;
-  /** Why the device is degraded. */
-  trouble(): string | undefined;
-  /** What is with the driver fails for good if that hangs. */
-  lastChance(): boolean;
+  /** The one that lives, if one does. */
+  front(): SimFront | undefined;
   /** Off: drivers are well from here on. */
   faults(): boolean;
   /** The newest incarnation. */
@@ -38,18 +40,22 @@ export class Witnesses implements Witness {
   readonly court: Court;
   readonly watchdog: Watchdog;
   readonly excuses: Excuses;
+  readonly marks: MarkWatcher;
   readonly #ports: WitnessesPorts;
-  readonly #seen = { lies: 0, fallbacks: 0, readOnly: 0, held: 0, failed: 0 };
+  readonly #seen = { excess: 0, lies: 0, fallbacks: 0, readOnly: 0, held: 0, failed: 0 };
 
   constructor(ports: WitnessesPorts) {
-    const { profile, clock, random, history } = ports;
+    const { profile, clock, random, fates, history } = ports;
     const { sickness, blockSize, sectors } = profile;
     const { signs, lies } = sickness;
     this.#ports = ports;
-    this.lies = lies === undefined ? undefined : new Lies(lies, random, history, sectors);
+    this.lies = lies === undefined ? undefined : new Lies(lies, random, fates, history, sectors);
     this.court = new Court(blockSize, isPoisonAlone(profile) && killsSurely(sickness));
-    this.watchdog = new Watchdog(clock, signs.beats && signs.vitals, () => ports.lastChance());
-    this.excuses = new Excuses({ history, court: this.court, lies: this.lies, trouble: () => ports.trouble() });
+    const isLastChance = (): boolean => ports.front()?.device.inFlight?.lastChance ?? false;
+    this.watchdog = new Watchdog(clock, signs.beats && signs.vitals, isLastChance);
+    const trouble = (): string | undefined => ports.front()?.device.trouble;
+    this.excuses = new Excuses({ history, court: this.court, lies: this.lies, trouble });
+    this.marks = new MarkWatcher(blockSize, sectors, () => ports.front());
   }
 
   get counts(): Omit<Counts, "upgrades" | "rollbacks" | keyof FrontCounts> {
@@ -62,11 +68,21 @@ export class Witnesses implements Witness {
 
   asked(entry: Entry): void {
     this.court.asked(entry);
+    this.marks.asked(entry);
     this.excuses.look();
+  }
+
+  waits(writer: boolean): void {
+    this.marks.waits(writer);
+  }
+
+  abandons(kind: RequestKind): void {
+    this.marks.abandons(kind);
   }
 
   answers(entry: Entry, errno: Errno): void {
     this.excuses.look();
+    this.marks.answers(entry, errno);
     if (!isWriter(entry.kind)) return;
     if (errno === 0) this.lies?.acknowledged(entry);
     else this.lies?.failed(entry);
@@ -83,6 +99,7 @@ export class Witnesses implements Witness {
   event(event: DeviceEvent): void {
     const { profile, history, faults } = this.#ports;
     this.excuses.event(event);
+    this.marks.event(event);
     switch (event.type) {
       case "live":
         return this.watchdog.absolve();
@@ -119,13 +136,25 @@ export class Witnesses implements Witness {
     if (driver?.epoch !== epoch) throw new Violation("core", `a fault of epoch ${epoch}, which is not the last one`);
     this.court.died(blameOf(fault), driver.outstanding);
     this.watchdog.fault(driver, fault);
+    const { excess } = driver.process;
+    if ((fault === "memory" || fault === "files" || fault === "lag") && fault !== excess)
+      throw new Violation("judge", `epoch ${epoch} is given up for too much ${fault}, and takes no more than it may`);
+    if (fault === excess) this.#seen.excess++;
   }
 }
 
 /** Whether nothing but poison kills. */
 export function isPoisonAlone({ driver, sickness }: Profile): boolean {
-  const { poison, hang, operator, newcomer, fallback } = sickness;
-  if (poison === undefined || hang > 0 || operator || newcomer !== undefined || fallback !== undefined) return false;
+  const { poison, hang, excess, operator, newcomer, fallback } = sickness;
+  if (
+    poison === undefined ||
+    hang > 0 ||
+    excess !== undefined ||
+    operator ||
+    newcomer !== undefined ||
+    fallback !== undefined
+  )
+    return false;
   if (driver.reapMs > DEFAULT_POLICY.reapTimeoutMs / 2) return false;
   return (
     driver.crash === 0 &&

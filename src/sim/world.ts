@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { SeededRandom } from "../block/random.ts";
 import type { Log } from "../shadow/ports.ts";
 import type { StopOutcome } from "../supervisor/supervisor.ts";
 import { Aftermath } from "./aftermath.ts";
@@ -6,12 +7,16 @@ import { Clientele } from "./clientele.ts";
 import { VirtualClock } from "./clock.ts";
 import type { Counts } from "./counts.ts";
 import { Course, LIVENESS_MS } from "./course.ts";
-import { type DriverKind, fallbackKind, firstKind, newcomerKind } from "./driver-kind.ts";
+import { drawProfile } from "./draw-profile.ts";
+import { type DriverKind, fallbackKind, firstKind, GROWN_SECTORS, newcomerKind } from "./driver-kind.ts";
+import { Fates, type FaultList } from "./fates.ts";
 import { History } from "./history.ts";
 import { Life } from "./life.ts";
+import { Liveness } from "./liveness.ts";
+import type { Mark } from "./marks.ts";
 import { Operator } from "./operator.ts";
-import { drawProfile, type Profile } from "./profile.ts";
-import { SeededRandom } from "./random.ts";
+import type { Profile } from "./profile.ts";
+import type { ClientScript } from "./program.ts";
 import { type Death, Reaper } from "./reaper.ts";
 import type { Draft } from "./sim-client.ts";
 import { SimFront } from "./sim-front.ts";
@@ -20,6 +25,7 @@ import { SimIncarnations } from "./sim-incarnations.ts";
 import { Store } from "./store.ts";
 import { Trace } from "./trace.ts";
 import { type PromiseName, Violation, WorldsEnd } from "./violation.ts";
+import { WatchedHome } from "./watched-home.ts";
 import { isPoisonAlone, Witnesses } from "./witnesses.ts";
 
 /** From its start on, until the device is live. Virtual milliseconds, as everywhere here. */
@@ -35,6 +41,9 @@ export interface WorldOptions {
   readonly profile?: Profile;
   /** One client that does exactly this, instead of those of the profile. */
   readonly script?: readonly Draft[];
+  /** What clients do, and which of the faults come true, instead of what chance would have: see {@link Outcome.played}. */
+  readonly clients?: readonly ClientScript[];
+  readonly faults?: FaultList;
   /** The steps of the drivers at which they die, counted from 1; by chance if left out. */
   readonly crashAt?: readonly number[];
   /** What dies at which steps of the fronts, counted from 1 over all of them. */
@@ -56,9 +65,12 @@ export interface Outcome {
   readonly violation: { readonly promise: PromiseName; readonly message: string; readonly sector?: number } | undefined;
   /** With `recording`: the last events about the sector concerned, or of all. */
   readonly lines: readonly string[];
+  /** What has come of chance: the same seed and profile with this makes the same world again. */
+  readonly played: { readonly clients: readonly ClientScript[]; readonly faults: FaultList };
   readonly requests: number;
   readonly crashes: number;
   readonly counts: Counts;
+  readonly marks: readonly Mark[];
   /** A FUA request overlapped what no flush had covered, and the driver crashed after that. */
   readonly fuaOverlapAndCrash: boolean;
   /** Points at which the driver could have died. */
@@ -83,6 +95,7 @@ class World {
   readonly #options: WorldOptions;
   readonly #profile: Profile;
   readonly #random: SeededRandom;
+  readonly #fates: Fates;
   readonly #clock = new VirtualClock();
   readonly #trace: Trace;
   readonly #store: Store;
@@ -97,6 +110,7 @@ class World {
   readonly #clientele: Clientele;
   readonly #course: Course;
   readonly #reaper: Reaper;
+  readonly #liveness: Liveness;
   readonly #aftermath: Aftermath;
   readonly #counts = { frontDeaths: 0, doubleDeaths: 0, powerCuts: 0, handovers: 0, takeUps: 0 };
   readonly #log: Log = {
@@ -122,15 +136,19 @@ class World {
   #frontSteps = 0;
   #crashes = 0;
   #faults = true;
+  #homeIsBroken = false;
 
   constructor(options: WorldOptions) {
     this.#options = options;
     this.#random = new SeededRandom(options.seed);
-    this.#profile = options.profile ?? drawProfile(this.#random.fork());
+    this.#fates = new Fates(options.faults);
+    // A world whose profile is given draws everything else as the one that draws it.
+    const drawing = this.#random.fork();
+    this.#profile = options.profile ?? drawProfile(drawing);
     const { sectors, sickness, home } = this.#profile;
     const { newcomer, fallback, policy } = sickness;
     this.#trace = new Trace(this.#clock, options.recording ?? false);
-    this.#store = new Store(sectors, this.#random.fork());
+    this.#store = new Store(sectors + GROWN_SECTORS, this.#random.fork());
     this.#history = new History(this.#store, () => this.#sheltered);
     this.#home = makeHome(this.#profile, { clock: this.#clock, random: this.#random.fork(), log: this.#log });
     this.#life = new Life(this.#clock);
@@ -138,13 +156,13 @@ class World {
       profile: this.#profile,
       clock: this.#clock,
       random: this.#random.fork(),
+      fates: this.#fates,
       history: this.#history,
-      trouble: () => this.#front?.device.trouble,
-      lastChance: () => this.#front?.device.inFlight?.lastChance ?? false,
+      front: () => this.#front,
       faults: () => this.#faults,
       driver: () => this.#incarnations.newest,
     });
-    const { lies, court, watchdog, excuses } = this.#witnesses;
+    const { lies, court, watchdog, excuses, marks } = this.#witnesses;
     this.#history.garbled = lies !== undefined;
     this.#first = firstKind(this.#profile);
     this.#fallback = fallback === undefined ? undefined : fallbackKind(this.#profile);
@@ -155,6 +173,7 @@ class World {
       clock: this.#clock,
       trace: this.#trace,
       store: this.#store,
+      fates: this.#fates,
       lies,
       kinds: [this.#first, this.#fallback, this.#newcomer].filter((kind) => kind !== undefined),
       fork: () => this.#random.fork(),
@@ -167,22 +186,27 @@ class World {
         this.#history.fooled = keepsNothing;
       },
       reaped: () => this.#startFront(),
-      dies: () => {
-        this.#crashes++;
+      dies: (driver) => {
+        marks.dies(driver);
+        if (!driver.closed) this.#crashes++;
         this.#history.crashed();
       },
       hangs: (driver, hang) => watchdog.hangs(driver, hang),
       poisoned: (deed) => court.kills(deed),
       took: (ms) => watchdog.took(ms),
+      submitted: (submission) => marks.submits(submission),
+      completes: (driver, submission, errno) => marks.completes(driver, submission, errno),
     });
     this.#operator = new Operator({
       clock: this.#clock,
       random: this.#random.fork(),
+      fates: this.#fates,
       enter: (work) => {
         const front = this.#front;
         front?.life.enter(() => work(front.supervisor));
       },
       faults: () => this.#faults,
+      upgrades: () => marks.upgrades(),
     });
     this.#clientele = new Clientele({
       profile: this.#profile,
@@ -199,9 +223,16 @@ class World {
     this.#reaper = new Reaper({
       clock: this.#clock,
       random: this.#random.fork(),
+      fates: this.#fates,
       profile: home,
       faults: () => this.#faults,
       take,
+    });
+    this.#liveness = new Liveness({
+      clock: this.#clock,
+      longestWait: () => this.#clientele.longestWait,
+      isWell: () => this.#isWell,
+      isBrisk: isBrisk(this.#profile),
     });
     this.#aftermath = new Aftermath({
       profile: this.#profile,
@@ -214,6 +245,7 @@ class World {
       witnesses: this.#witnesses,
       clientele: this.#clientele,
       front: () => this.#front,
+      mendHome: () => this.#mendHome(),
       take,
     });
   }
@@ -221,8 +253,9 @@ class World {
   live(): void {
     this.#raise();
     this.#course.need(() => this.#front?.serves === true, START_MS, "the device is not live");
-    const { script } = this.#options;
-    if (script === undefined) this.#clientele.start();
+    this.#liveness.begin();
+    const { script, clients } = this.#options;
+    if (script === undefined) this.#clientele.start(clients);
     else this.#clientele.run(script);
     this.#planInterventions();
     this.#reaper.came();
@@ -233,8 +266,11 @@ class World {
       this.#course.need(finished, 0, "one that kills holds up all the others");
     this.#faults = false;
     this.#trace.add("faults off", 0, 0, 0, 0);
+    this.#liveness.calm();
+    this.#witnesses.marks.calm();
     this.#course.need(finished, LIVENESS_MS, "requests are unanswered");
     this.#aftermath.live();
+    this.#witnesses.marks.sample();
   }
 
   outcome(thrown: unknown): Outcome {
@@ -251,6 +287,7 @@ class World {
               ...(violation.sector === undefined ? {} : { sector: violation.sector }),
             },
       lines: violation === undefined ? [] : this.#trace.last(LINES, violation.sector),
+      played: { clients: this.#clientele.played, faults: this.#fates.list },
       requests: this.#clientele.requests,
       crashes: this.#crashes,
       counts: {
@@ -259,6 +296,7 @@ class World {
         upgrades: this.#operator.upgrades.upgraded,
         rollbacks: this.#operator.upgrades["rolled back"],
       },
+      marks: [...this.#witnesses.marks.seen],
       fuaOverlapAndCrash: this.#history.crashesAfterFuaOverlap > 0,
       steps: this.#steps,
       frontSteps: this.#frontSteps,
@@ -271,7 +309,7 @@ class World {
     const { crashAt } = this.#options;
     if (crashAt !== undefined) return crashAt.includes(this.#steps);
     const chance = this.#incarnations.newest?.kind.profile.crash ?? 0;
-    return this.#faults && this.#random.chance(chance);
+    return this.#faults && this.#fates.strikes("crash", this.#random, chance);
   }
 
   // ── Fronts ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -299,6 +337,10 @@ class World {
     if (pieces > 0 && this.#leavesNothing) throw new Violation("P6", `${pieces} pieces are left of a clean end`);
     this.#leavesNothing = false;
     this.#trace.add("front takes up", 0, 0, 0, pieces);
+    const { marks } = this.#witnesses;
+    marks.takesUp(pieces);
+    if (dwelling.endsTorn) marks.tornRecord();
+    const home = dwelling.home === undefined ? undefined : new WatchedHome(dwelling.home, marks);
     const front: SimFront = new SimFront(
       {
         life,
@@ -324,11 +366,12 @@ class World {
         },
         event: (event) => {
           this.#trace.add("event", event.epoch, 0, 0, 0, `${event.type}: ${event.reason}`);
+          this.#liveness.disturbed();
           this.#operator.event(event);
           this.#witnesses.event(event);
         },
       },
-      dwelling,
+      { ...dwelling, home },
     );
     this.#front = front;
     front.start();
@@ -368,7 +411,8 @@ class World {
     this.#home.close(() => {
       if (!life.alive) return;
       this.#counts.handovers++;
-      this.#leavesNothing = clean;
+      // A log that can't be written any more still has what the store has by now.
+      this.#leavesNothing = clean && !this.#homeIsBroken;
       this.#end("handover");
     });
   }
@@ -376,6 +420,7 @@ class World {
   #end(death: Exclude<Death, "driver">): void {
     this.#trace.add(death === "power" ? "power fails" : "front dies", 0, 0, 0, 0, death);
     this.#handsOver = false;
+    this.#witnesses.marks.frontEnds(death);
     this.#life.end();
     this.#front = undefined;
     this.#home.frontDied();
@@ -421,6 +466,26 @@ class World {
     return (sector) => sheltered.has(sector);
   }
 
+  #breakHome(): void {
+    if (!this.#faults || !(this.#home instanceof DiskHome) || !this.#fates.comes("failure of the log")) return;
+    this.#homeIsBroken = true;
+    this.#trace.add("home breaks", 0, 0, 0, 0);
+    this.#witnesses.marks.breaks();
+    this.#home.breakDown(this.#random.pick(["write", "sync"]));
+  }
+
+  #mendHome(): boolean {
+    if (!(this.#home instanceof DiskHome) || !this.#homeIsBroken) return false;
+    this.#homeIsBroken = false;
+    this.#home.mend();
+    return true;
+  }
+
+  get #isWell(): boolean {
+    const state = this.#front?.supervisor.state;
+    return (state === "live" || state === "degraded") && this.#incarnations.newest?.condition === "well";
+  }
+
   get #situation(): string {
     const waiting = `waiting: ${this.#clientele.waitsFor}`;
     if (this.#front === undefined) return `no front; ${waiting}`;
@@ -435,6 +500,8 @@ class World {
     if (poison !== undefined && poison.from > 0) {
       this.#clock.after(poison.from - this.#clock.now(), () => this.#incarnations.crash());
     }
+    const { logFailsAtMs } = this.#profile.home;
+    if (logFailsAtMs !== undefined) this.#clock.after(logFailsAtMs, () => this.#breakHome());
     if (operator) this.#operator.plan();
     if (newcomer !== undefined && this.#newcomer !== undefined) {
       const { upgradeAfterMs } = this.#options;
@@ -454,6 +521,14 @@ function makeHome(profile: Profile, ports: DiskHomePorts): SimHome {
     case "disk":
       return new DiskHome(ports, profile);
   }
+}
+
+/** See {@link LivenessPorts.isBrisk}. */
+function isBrisk({ driver, sickness, home }: Profile): boolean {
+  const { refuse, refuseFua, flushFails, badSectors } = driver;
+  const { poison, hang, strain } = sickness;
+  const refuses = refuse + refuseFua + flushFails + badSectors > 0 || home.logFailsAtMs !== undefined;
+  return !refuses && poison === undefined && hang + strain === 0;
 }
 
 function asViolation(thrown: unknown): Violation {

@@ -110,7 +110,11 @@ function versionsOf({ source }: DeviceSpec): Record<string, string> {
   const own = { skink: (JSON.parse(file) as { version: string }).version, node: process.versions.node };
   if (source.type !== "command") return own;
   const [program = ""] = source.command.trim().split(/\s+/);
-  const { stdout } = spawnSync(program, ["--version"], { encoding: "utf8", timeout: VERSION_MS });
+  const { stdout } = spawnSync(program, ["--version"], {
+    encoding: "utf8",
+    timeout: VERSION_MS,
+    killSignal: "SIGKILL",
+  });
   const said =
     stdout
       ?.split("\n")[0]

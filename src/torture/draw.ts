@@ -1,3 +1,4 @@
+import { SeededRandom } from "../block/random.ts";
 import { LOAD_PATTERNS } from "../load/pattern.ts";
 import type {
   CampaignOptions,
@@ -10,7 +11,6 @@ import type {
   TrialPlan,
   WireKind,
 } from "./plan.ts";
-import { SeededRandom } from "./random.ts";
 
 /** A strike may come as soon as this, and late enough in the load, in parts of it, that something is left to see. */
 const EARLIEST_MS = 5;

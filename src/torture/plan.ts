@@ -95,7 +95,7 @@ export interface Detection {
   readonly reason: string;
   /** From the strike, where that is known, to the detection. */
   readonly detectMs: number | undefined;
-  /** From the detection until the device was live again; undefined where that never came. */
+  /** From the detection until the device was live again; undefined where that never came, or it was live all along. */
   readonly recoverMs: number | undefined;
 }
 

@@ -58,7 +58,8 @@ export class SkinkStand implements Stand {
   readonly #options: SkinkStandOptions;
   readonly #front: Front;
   readonly #following = new AbortController();
-  readonly #detections: { at: number; detection: Detection }[] = [];
+  /** `halts`: the incarnation is given up for it, so that there is something to recover from. */
+  readonly #detections: { at: number; halts: boolean; detection: Detection }[] = [];
   readonly #cpuBefore = process.cpuUsage();
   readonly #childrenBefore = childrenCpuMs();
   readonly #victimCallbacks: ((pid: number) => void)[] = [];
@@ -169,24 +170,24 @@ export class SkinkStand implements Stand {
   }
 
   #take(event: Exclude<StreamedEvent, { type: "missed" }>): void {
-    if (event.type === "fault") this.#detected(event, event.fault, undefined);
+    if (event.type === "fault") this.#detected(event, event.fault, true);
     // What takes a restart is told as a fault of its own.
-    else if (event.type === "lie" && event.cure !== "restart") this.#detected(event, "lie", 0);
+    else if (event.type === "lie" && event.cure !== "restart") this.#detected(event, "lie", false);
     else if (event.type === "live") this.#recovered(Date.parse(event.time));
   }
 
-  #detected({ time, reason }: FrontEvent, kind: string, recoverMs: number | undefined): void {
+  #detected({ time, reason }: FrontEvent, kind: string, halts: boolean): void {
     const at = Date.parse(time);
     const struckAt = this.#options.struckAt();
     const isNew = struckAt !== undefined && struckAt !== this.#reportedStrike && struckAt <= at;
     if (isNew) this.#reportedStrike = struckAt;
     const detectMs = isNew ? at - struckAt : undefined;
-    this.#detections.push({ at, detection: { kind, reason, detectMs, recoverMs } });
+    this.#detections.push({ at, halts, detection: { kind, reason, detectMs, recoverMs: undefined } });
   }
 
   #recovered(now: number): void {
     for (const entry of this.#detections) {
-      if (entry.detection.recoverMs !== undefined) continue;
+      if (!entry.halts || entry.detection.recoverMs !== undefined) continue;
       entry.detection = { ...entry.detection, recoverMs: now - entry.at };
     }
   }

@@ -2,9 +2,9 @@ import { strict as assert } from "node:assert";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type TestContext, test } from "node:test";
+import { SeededRandom } from "../block/random.ts";
 import { readStat } from "../os/process-stat.ts";
 import type { ProcessFault } from "./plan.ts";
-import { SeededRandom } from "./random.ts";
 import { Striker } from "./striker.ts";
 import { waitFor } from "./wait.ts";
 

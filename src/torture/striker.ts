@@ -1,5 +1,5 @@
+import type { SeededRandom } from "../block/random.ts";
 import type { ProcessFault } from "./plan.ts";
-import type { SeededRandom } from "./random.ts";
 import type { Stand } from "./stand.ts";
 
 /**

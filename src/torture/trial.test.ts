@@ -31,13 +31,13 @@ interface Setting extends Partial<Pick<TrialParts, "silenceMs">> {
   readonly Stand?: typeof SkinkStand;
   readonly spec?: string;
   /** Told each line of the story. */
-  tell?(line: string, stand: SkinkStand): void;
+  tell?(line: string, stand: SkinkStand, trial: Trial): void;
 }
 
 async function run(setting: Setting): Promise<TrialResult> {
   const { plan = UNSTRUCK, Stand = SkinkStand, spec = "memory:8M", tell = () => {}, ...others } = setting;
   const { mark = { struck: false, atMs: undefined }, ...rest } = others;
-  const common = { struckAt: () => trial.struckAt, tell: (line: string) => tell(line, stand) };
+  const common = { struckAt: () => trial.struckAt, tell: (line: string) => tell(line, stand, trial) };
   const stand = new Stand({ ...common, spec: parseSpec(spec), verify: "none", shadow: true });
   const options = { loadMs: 50, verify: "none" } as const;
   const trial: Trial = new Trial({ ...common, ...rest, plan, options, stand, mark: () => mark, outlives: true });
@@ -52,8 +52,26 @@ test("the engine's own kill counts as nothing that was found", LIMIT, async () =
   assert.equal(result.incident, undefined);
 });
 
-test("each strike of a row is detected, and recovered from", LIMIT, async () => {
-  const { outcome, detections, restarts, errors, state } = await run({ plan: KILL });
+test(
+  "the engine's own kill isn't the fault's, whose time since the strike is for what is found later",
+  LIMIT,
+  async () => {
+    const times: (number | undefined)[] = [];
+    const tell = (line: string, _: SkinkStand, trial: Trial): void => {
+      if (/^(fault: killed|read-back: begins)/.test(line)) times.push(trial.struckAt);
+    };
+    await run({ tell, mark: { struck: true, atMs: 1 } });
+    assert.deepEqual(times, [undefined, 1]);
+  },
+);
+
+test("each strike of a row is detected, and recovered from, and then comes the engine's own kill", LIMIT, async () => {
+  let killed = false;
+  const tell = (line: string): void => {
+    killed ||= line.startsWith("the driver is killed");
+  };
+  const { outcome, detections, restarts, errors, state } = await run({ plan: KILL, tell });
+  assert.ok(killed);
   assert.deepEqual([outcome, restarts, errors, state], ["recovered", 2, 0, "live"]);
   assert.deepEqual(
     detections.map(({ kind }) => kind),

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { SeededRandom } from "../block/random.ts";
 import type { LoadTally } from "../load/load.ts";
 import { VerifyingLoad } from "../load/load.ts";
 import { NbdClient } from "../nbd/client/client.ts";
 import type { CampaignOptions, Detection, TrialPlan, TrialResult } from "./plan.ts";
-import { SeededRandom } from "./random.ts";
 import type { Findings, Stand } from "./stand.ts";
 import { Striker } from "./striker.ts";
 import { verdict } from "./verdict.ts";
@@ -48,6 +48,8 @@ export interface TrialParts {
   readonly mark: () => StrikeMark;
   /** Whether what has been flushed outlives the process of the driver, so that a kill in the end brings to light what was not stored. */
   readonly outlives: boolean;
+  /** Of a target that runs overlapping requests at the same time: see HistoryOptions. */
+  readonly mayMix?: boolean;
   /** Nothing has been answered for so long, and that is a hang: SILENCE_MS if left out. */
   readonly silenceMs?: number;
   /** Takes a line for the story of the trial. */
@@ -71,6 +73,8 @@ export class Trial {
   #idle: Findings | undefined;
   /** What had been found when the engine killed the driver itself, which is nobody's fault. */
   #killedAt: number | undefined;
+  /** That kill has not been noticed yet. */
+  #isKilling = false;
   #failure: string | undefined;
   #hang: string | undefined;
 
@@ -78,8 +82,9 @@ export class Trial {
     this.#parts = parts;
   }
 
-  /** When the newest fault struck, by Date.now(), if any has. */
+  /** When the newest fault struck, by Date.now(), if any has. What is found of the engine's own kill wasn't struck by any. */
   get struckAt(): number | undefined {
+    if (this.#isKilling) return undefined;
     return this.#striker === undefined ? this.#parts.mark().atMs : this.#striker.struckAt;
   }
 
@@ -119,13 +124,13 @@ export class Trial {
   }
 
   async #strain(): Promise<void> {
-    const { plan, options, stand, tell, outlives } = this.#parts;
+    const { plan, options, stand, tell, outlives, mayMix = false } = this.#parts;
     const { fault, load: pattern, seed } = plan;
     const clients = this.#clients as [NbdClient, ...NbdClient[]];
     const [first] = clients;
-    const load = new VerifyingLoad(clients, { pattern, seed, depth: DEPTH, bytes: REGION_BYTES });
+    const load = new VerifyingLoad(clients, { pattern, seed, depth: DEPTH, bytes: REGION_BYTES, mayMix });
     this.#load = load;
-    if (options.verify !== "none") await this.#bounded("the first writes", acquaint(first));
+    if (options.verify !== "none") await this.#bounded("the first writes", acquaint(first, load));
     this.#idle = stand.findings();
     const loadedAt = performance.now();
     tell(`load: ${pattern}, for ${options.loadMs} ms`);
@@ -141,7 +146,8 @@ export class Trial {
     tell(`load: ended with ${describe(load.tally)}`);
     if (fault.persistence === "transient") this.#striker?.end();
     await this.#settle();
-    if (outlives && this.#striker === undefined) await this.#killOnceMore(first);
+    // A striker that goes on has killed, or stopped, each of them anyway.
+    if (outlives && (this.#striker === undefined || fault.persistence === "transient")) await this.#killOnceMore(first);
     tell("read-back: begins");
     await this.#bounded("the read-back", load.readBack());
     tell(`read-back: ended with ${describe(load.tally)}`);
@@ -176,9 +182,11 @@ export class Trial {
     const pid = stand.victim();
     if (pid === undefined) return;
     this.#killedAt = stand.findings().detections.length;
+    this.#isKilling = true;
     tell("the driver is killed, to see what is left");
     kill(pid);
     await waitFor(DEATH_MS, () => (stand.victim() === pid ? undefined : true));
+    this.#isKilling = false;
     await this.#settle();
   }
 
@@ -220,7 +228,8 @@ export class Trial {
       errors,
       detections: found.length,
       restarts: faultRestarts,
-      serves: state === "live" || state === "degraded",
+      // One that is on its way back has answered everything, if there was no error.
+      serves: state !== "failed" && state !== "held",
     });
     const { driverCpuMs, frontCpuMs } = this.#idle ?? {};
     return {
@@ -260,11 +269,16 @@ export class Trial {
   }
 }
 
-/** Writes the zeroes that are there already. A front can vouch for no sector that it hasn't seen; errors leave zeroes, too. */
-async function acquaint(client: NbdClient): Promise<void> {
-  const zeroes = new Uint8Array(ACQUAINT_BYTES);
-  const end = Math.min(REGION_BYTES, client.size);
-  for (let at = 0; at + zeroes.length <= end; at += zeroes.length) await client.write(at, zeroes).catch(() => {});
+/** Writes all of the region once: a front can vouch for no sector that it hasn't seen. What is lost of that is a loss like any other. */
+async function acquaint(client: NbdClient, { history }: VerifyingLoad): Promise<void> {
+  const most = ACQUAINT_BYTES / history.sectorBytes;
+  for (let sector = 0; sector < history.sectors; sector += most) {
+    const change = history.begin("stamp", sector, Math.min(most, history.sectors - sector));
+    await client.write(sector * history.sectorBytes, history.stamped(change)).then(
+      () => history.acknowledged(change),
+      () => history.failed(change),
+    );
+  }
 }
 
 function kill(pid: number): void {

@@ -5,7 +5,7 @@ import { dieWithParent } from "../os/parent-death.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 import { placeSpec } from "./place.ts";
 import type { TrialResult } from "./plan.ts";
-import { prepareStand } from "./prepare.ts";
+import { isBare, prepareStand } from "./prepare.ts";
 import { probe } from "./probe.ts";
 import { Trial } from "./trial.ts";
 
@@ -46,7 +46,8 @@ async function makeTrial(order: ToWorker & { type: "trial" }, tell: (line: strin
     tell,
   });
   // A null device forgets what it is given, or keeps it in its own process: nothing is left to be seen after a kill.
-  trial = new Trial({ plan, options, stand, mark, outlives: spec.kind !== "null", tell });
+  const outlives = spec.kind !== "null";
+  trial = new Trial({ plan, options, stand, mark, outlives, mayMix: isBare(spec, options), tell });
   const result = await trial.run();
   // What the trial has left to be done in this process doesn't count in the next one.
   await nextTurn();

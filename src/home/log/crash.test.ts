@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { History, seeded } from "./testing-history.ts";
+import { SeededRandom } from "../../block/random.ts";
+import { History } from "./testing-history.ts";
 
 const SEEDS = 150;
 const LIVES = 25;
@@ -17,7 +18,7 @@ function eachSeed(run: (seed: number) => void): void {
 
 test("after power cuts all that was synced is there, in order, and nothing comes back", () => {
   eachSeed((seed) => {
-    const random = seeded(seed);
+    const random = new SeededRandom(seed);
     const history = new History(seed);
     for (let life = 0; life < LIVES; life++) {
       history.live(random.below(60));
@@ -28,7 +29,7 @@ test("after power cuts all that was synced is there, in order, and nothing comes
 
 test("after the deaths of fronts all that was kept is there", () => {
   eachSeed((seed) => {
-    const random = seeded(seed);
+    const random = new SeededRandom(seed);
     const history = new History(seed);
     for (let life = 0; life < LIVES; life++) {
       history.live(random.below(60));
@@ -39,7 +40,7 @@ test("after the deaths of fronts all that was kept is there", () => {
 
 test("deaths, power cuts and clean ends follow on each other", () => {
   eachSeed((seed) => {
-    const random = seeded(seed);
+    const random = new SeededRandom(seed);
     const history = new History(seed);
     for (let life = 0; life < LIVES; life++) {
       history.live(random.below(60));

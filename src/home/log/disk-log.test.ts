@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { SeededRandom } from "../../block/random.ts";
 import { ManualClock, SECTOR, SILENT_LOG } from "../../shadow/testing.ts";
 import { DiskLog, type LogFile } from "./disk-log.ts";
 import { AREA_START, areaBytes, byteOf, HEADER_BYTES, minimumLogBytes, roomOf, usableBytes } from "./format.ts";
@@ -8,7 +9,6 @@ import { examine } from "./recovery.ts";
 import { takeUp } from "./take-up.ts";
 import { SimDisk } from "./testing.ts";
 import { LOG_ID, STORE, TestFront } from "./testing-front.ts";
-import { seeded } from "./testing-history.ts";
 
 const LIMITS = { pieces: 1000, requestBytes: 8 * SECTOR };
 const SIZE = minimumLogBytes(LIMITS) + 64 * SECTOR;
@@ -77,7 +77,7 @@ function stage(): Stage {
 /** One with a disk that does what is asked by itself. */
 function onDisk(): { clock: ManualClock; disk: SimDisk; front: TestFront } {
   const clock = new ManualClock();
-  const disk = new SimDisk(SIZE, { clock, random: seeded(1) });
+  const disk = new SimDisk(SIZE, { clock, random: new SeededRandom(1) });
   const front = new TestFront(disk, clock, LIMITS).opened();
   clock.advance(100);
   return { clock, disk, front };
@@ -281,7 +281,7 @@ test("a few pieces that the driver refuses don't stop the log: they are written 
 test("a log in which nothing lives has room for the largest request, and a live one is never over half full", () => {
   const clock = new ManualClock();
   const size = minimumLogBytes(LIMITS);
-  const disk = new SimDisk(size, { clock, random: seeded(1) });
+  const disk = new SimDisk(size, { clock, random: new SeededRandom(1) });
   const front = new TestFront(disk, clock, LIMITS).opened();
   for (let i = 0; i < 200; i++) {
     for (let tries = 0; tries < 5 && !front.log.admit(front.request("write", 0, 8)); tries++) {

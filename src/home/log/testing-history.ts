@@ -1,7 +1,8 @@
 import { strict as assert } from "node:assert";
 import { slotBytes } from "../../block/memory.ts";
+import { SeededRandom } from "../../block/random.ts";
 import type { Piece } from "../../shadow/piece-map.ts";
-import type { Clock, Random } from "../../shadow/ports.ts";
+import type { Clock } from "../../shadow/ports.ts";
 import { ManualClock, SECTOR } from "../../shadow/testing.ts";
 import { minimumLogBytes } from "./format.ts";
 import { SimDisk } from "./testing.ts";
@@ -23,18 +24,6 @@ interface Write {
   synced: boolean;
 }
 
-/** A generator of chance with a seed: mulberry32, by Tommy Ettinger. */
-export function seeded(seed: number): Random {
-  let state = seed >>> 0;
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return (mixed ^ (mixed >>> 14)) >>> 0;
-  };
-  return { below: (bound) => Math.floor((next() / 0x1_0000_0000) * bound) };
-}
-
 /**
  * Fronts that come and go over one log, and what must be there after each of their ends: all that was kept if the front died, all that
  * was synced if the power went; and then only so many writes, in their order, with none left out.
@@ -43,7 +32,7 @@ export class History {
   readonly disk: SimDisk;
   /** A new one for each front: what the one before had asked for must not happen any more. */
   clock = new ManualClock();
-  readonly #random: Random;
+  readonly #random: SeededRandom;
   front: TestFront;
   #writes: Write[] = [];
   #nextId = 1;
@@ -53,7 +42,7 @@ export class History {
   readonly #stuck = new Set<Piece>();
 
   constructor(seed: number, spare = 3 * LIMITS.requestBytes) {
-    this.#random = seeded(seed);
+    this.#random = new SeededRandom(seed);
     const size = minimumLogBytes(LIMITS) + 2 * spare;
     const clock: Clock = { now: () => this.clock.now(), after: (ms, callback) => this.clock.after(ms, callback) };
     this.disk = new SimDisk(size, { clock, random: this.#random });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { appendExtent } from "../../block/extents.ts";
+import { SeededRandom } from "../../block/random.ts";
 import type { Extent } from "../../block/request.ts";
 import { blockExtents } from "./block-extents.ts";
 
@@ -24,15 +25,15 @@ for (const [what, extents, runs] of [
 }
 
 test("zeroes are told of no byte that the server didn't tell them of", () => {
-  let seed = 1;
-  const below = (bound: number): number => {
-    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-    return Math.floor((seed / 2 ** 32) * bound);
-  };
+  const random = new SeededRandom(1);
   for (let round = 0; round < 200; round++) {
     const extents: Extent[] = [];
-    for (let left = 1 + below(12); left > 0; left--) {
-      const { length, hole: isHole, zero: isZero } = ([data, hole, zero][below(3)] ?? data)(1 + below(1500));
+    for (let left = 1 + random.below(12); left > 0; left--) {
+      const {
+        length,
+        hole: isHole,
+        zero: isZero,
+      } = ([data, hole, zero][random.below(3)] ?? data)(1 + random.below(1500));
       appendExtent(extents, length, isHole, isZero);
     }
     const runs = blockExtents(extents, 512);

@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { stripTypeScriptTypes } from "node:module";
 import { test } from "node:test";
 import { parse, type Token } from "acorn";
-import { SeededRandom } from "../random.ts";
+import { SeededRandom } from "../../block/random.ts";
 import { applyMutant } from "./change.ts";
 import type { SourceFile } from "./code.ts";
 import { drawMutant, type Mutant, mutantsOf } from "./mutants.ts";

@@ -132,7 +132,7 @@ function badTrial({ options }: Campaign, trial: TrialResult): string {
   return [
     "<article>",
     `<p>Trial ${index}: ${trial.outcome}</p>`,
-    ...[whatOf(trial.plan), ...aboutBad(trial)].map((line) => `<p>${escaped(oneLine(line))}</p>`),
+    ...[whatOf(trial.plan), ...aboutBad(trial, options)].map((line) => `<p>${escaped(oneLine(line))}</p>`),
     `<pre>${escaped(replayCommand(options, index))}</pre>`,
     "</article>",
   ].join("\n");

@@ -1,4 +1,5 @@
-import type { Campaign, Fault, TrialPlan, TrialResult } from "../plan.ts";
+import type { Campaign, CampaignOptions, Fault, TrialPlan, TrialResult } from "../plan.ts";
+import { blameFor, isUnverifiedLie } from "./blame.ts";
 import { counted, figure, oneLine } from "./figures.ts";
 import type { Summary } from "./summary.ts";
 
@@ -6,7 +7,7 @@ import type { Summary } from "./summary.ts";
 export const MAX_LISTED = 100;
 
 /** The campaign in a line: "1,000 trials in 312 s: none silent, no hang, no incident". */
-export function verdictOf({ trials, seconds }: Campaign, { all }: Summary): string {
+export function verdictOf({ trials, seconds, options }: Campaign, { all }: Summary): string {
   const incidents = trials.filter(({ incident }) => incident !== undefined).length;
   const counts = [
     [all.outcomes.silent, "silent corruption or loss", "silent corruptions or losses"],
@@ -14,6 +15,10 @@ export function verdictOf({ trials, seconds }: Campaign, { all }: Summary): stri
     [incidents, "incident", "incidents"],
   ] as const;
   const told = counts.map(([count, one, more]) => `${count === 0 ? "no" : figure(count)} ${count > 1 ? more : one}`);
+  const isLie = ({ plan, outcome }: TrialResult): boolean =>
+    outcome === "silent" && options.shadow && isUnverifiedLie(plan.fault, options);
+  const lies = trials.filter(isLie).length;
+  if (lies > 0) told[0] += ` (${figure(lies)} by drivers that may have lied, unverified)`;
   return `${counted(trials.length, "trial")} in ${figure(seconds)} s: ${told.join(", ")}`;
 }
 
@@ -40,21 +45,16 @@ export function whatOf({ fault, load }: TrialPlan): string {
 }
 
 /** What makes a trial a bad one, a line each; as drivers said it. */
-export function aboutBad({
-  incident,
-  firstWrong,
-  wrong,
-  flushLies,
-  firstError,
-  errors,
-  state,
-  outcome,
-}: TrialResult): string[] {
+export function aboutBad(
+  { plan, incident, firstWrong, wrong, flushLies, firstError, errors, state, outcome }: TrialResult,
+  options: CampaignOptions,
+): string[] {
   return [
     ...(incident === undefined ? [] : [`incident: ${incident}`]),
     ...(wrong === 0
       ? []
       : [`${counted(wrong, "wrong sector")}, ${figure(flushLies)} of them flushed: ${firstWrong ?? "?"}`]),
+    ...(outcome === "silent" ? [blameFor(plan.fault, options)] : []),
     ...(outcome === "hang" ? [`the device was ${state}`] : []),
     ...(errors === 0 ? [] : [`${counted(errors, "error")}, the first one: ${firstError ?? "?"}`]),
   ];

@@ -44,6 +44,17 @@ test("silent trials, hangs and incidents are told with the command that makes th
   assert.match(report, /^ {2}incident: the front died$/m);
 });
 
+test("a loss that Skink answers for is told from the lie of a driver that nobody verifies", () => {
+  const trials = [trial(0, {}, LOSS), trial(1, { tier: "wire", kind: "lost", nth: 3 }, LOSS)];
+  const report = textReport(campaign(trials));
+  assert.match(report, /: 2 silent corruptions or losses \(1 by drivers that may have lied, unverified\), no hang/);
+  assert.match(
+    report,
+    /^Trial 0: SILENT[\s\S]*^ {2}Skink's to answer for[\s\S]*^Trial 1: SILENT[\s\S]*^ {2}the driver may have lied/m,
+  );
+  assert.match(textReport(campaign(trials, { verify: "digests" })), /: 2 silent corruptions or losses, no hang/);
+});
+
 test("of very many bad trials the first ones are told, and how many there are", () => {
   const report = textReport(campaign(Array.from({ length: 130 }, (_, index) => trial(index, {}, LOSS))));
   assert.match(report, /130 silent corruptions or losses/);

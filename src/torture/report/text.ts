@@ -58,7 +58,7 @@ function bad(campaign: Campaign, { bad }: Summary): string[] {
 function badTrial({ options }: Campaign, trial: TrialResult): string {
   const lines = [
     `Trial ${trial.plan.index}: ${trial.outcome.toUpperCase()}, ${whatOf(trial.plan)}`,
-    ...aboutBad(trial).map((line) => `  ${oneLine(line)}`),
+    ...aboutBad(trial, options).map((line) => `  ${oneLine(line)}`),
     `  ${replayCommand(options, trial.plan.index)}`,
   ];
   return lines.join("\n");

@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { shellWord } from "../../block/shell-word.ts";
 import type { DeviceSpec } from "../../front/spec.ts";
 import type { CommandSource } from "../../link/nbd/source.ts";
 import { SOCKET_PLACE } from "../../link/nbd/source.ts";
@@ -41,13 +42,8 @@ export function tamperedSpec(spec: DeviceSpec, { fault }: TamperOrders, folder: 
 
 function relayed(source: CommandSource, fault: WireFault, folder: string): CommandSource {
   const orders = encodeArgument({ fault, command: source.command, folder });
-  const program = [process.execPath, fileURLToPath(beside("relay"))].map(quoted).join(" ");
+  const program = [process.execPath, fileURLToPath(beside("relay"))].map(shellWord).join(" ");
   return { ...source, command: `exec ${program} ${orders} ${SOCKET_PLACE}` };
-}
-
-/** For a shell, whatever is in it. */
-function quoted(word: string): string {
-  return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** A file URL: source files in a checkout (.ts), built ones in the package (.js). */

@@ -1,12 +1,12 @@
 import { strict as assert } from "node:assert";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
+import { SeededRandom } from "../src/block/random.ts";
 import { askFront } from "../src/front/control-client.ts";
 import { NbdClient } from "../src/nbd/index.ts";
 import { LogWritesReader } from "../src/record/log-reader.ts";
 import type { LogEntry } from "../src/record/log-writes.ts";
 import { peer } from "./peers.ts";
-import { type Random, seededRandom } from "./random.ts";
 import { EXAMPLES, inScene, type Scene } from "./scene.ts";
 import { type Front, serve } from "./serve.ts";
 
@@ -53,20 +53,20 @@ function indexOfMark({ entries }: LogWritesReader, mark: string): number {
 }
 
 /** Overlapping writers and flushes, all of them at once. */
-async function load(client: NbdClient, random: Random, requests: number): Promise<void> {
+async function load(client: NbdClient, random: SeededRandom, requests: number): Promise<void> {
   await Promise.all(
     Array.from({ length: requests }, () => {
-      const sectors = 1 + random(MAX_SECTORS);
-      const offset = random(DISK_BYTES / SECTOR - sectors) * SECTOR;
+      const sectors = 1 + random.below(MAX_SECTORS);
+      const offset = random.below(DISK_BYTES / SECTOR - sectors) * SECTOR;
       const length = sectors * SECTOR;
-      const fua = random(8) === 0;
-      switch (random(8)) {
+      const fua = random.below(8) === 0;
+      switch (random.below(8)) {
         case 0:
           return client.flush();
         case 1:
           return client.zero(offset, length, { fua });
         default:
-          return client.write(offset, Buffer.alloc(length, 1 + random(255)), { fua });
+          return client.write(offset, Buffer.alloc(length, 1 + random.below(255)), { fua });
       }
     }),
   );
@@ -78,7 +78,7 @@ for (const [what, spec] of [
 ] as const) {
   test(`the log of ${what} gives its bytes at each flush, while its drivers are killed`, () =>
     inScene(async (scene) => {
-      const random = seededRandom(1);
+      const random = new SeededRandom(1);
       const front = await record(scene, spec);
       const client = await NbdClient.connect(front.uri);
       const images: Uint8Array[] = [];
@@ -130,7 +130,7 @@ test("a foreign server's side is recorded like a driver's", { skip: peer("nbdkit
   inScene(async (scene) => {
     const front = await record(scene, `exec:nbdkit -f -U {socket} memory ${DISK_BYTES}`);
     const client = await NbdClient.connect(front.uri);
-    await load(client, seededRandom(1), REQUESTS);
+    await load(client, new SeededRandom(1), REQUESTS);
     await client.flush();
     const image = await client.read(0, DISK_BYTES);
     await client.close();
@@ -209,6 +209,24 @@ test("a log that is there is not overwritten, and a device that never opens leav
     assert.equal(fails.code, 1);
     assert.match(fails.stderr, /^Cannot open /);
     assert.equal(existsSync(scene.path("new")), false);
+    const forced = await scene.skink("record", `file:${scene.path("none")}`, "--log", log, "--force");
+    assert.match(forced.stderr, /^Cannot open /);
+    assert.equal(readFileSync(log, "utf8"), "precious");
+    const front = await serve(scene, `memory:${DISK_BYTES}`, { command: "record", args: ["--log", log, "--force"] });
+    const second = await scene.skink("record", `memory:${DISK_BYTES}`, "--log", log, "--force");
+    assert.equal(second.stderr, `Cannot record to ${log}: it is in use, a file of its own was wanted\n`);
+    await front.stop();
+    withLog(log, ({ deviceBytes }) => assert.equal(deviceBytes, DISK_BYTES));
+  }));
+
+test("a configuration of two devices is bad usage, and no log is touched", () =>
+  inScene(async (scene) => {
+    const log = scene.write("log", "precious");
+    const config = scene.write("two.yaml", "devices: [{name: a, spec: 'null:1M'}, {name: b, spec: 'null:1M'}]");
+    const { code, stderr } = await scene.skink("record", config, "--log", log, "--force");
+    assert.equal(code, 2);
+    assert.equal(stderr.split("\n")[0], `Cannot record ${config}: it has 2 devices, one was wanted`);
+    assert.equal(readFileSync(log, "utf8"), "precious");
   }));
 
 for (const [what, args, complaint] of [

@@ -3,13 +3,13 @@ import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { SeededRandom } from "../src/block/random.ts";
 import { NbdClient } from "../src/nbd/index.ts";
 import { verify } from "./fio.ts";
 import { Killer } from "./killer.ts";
 import { DISK_BYTES, Load } from "./load.ts";
 import { peer } from "./peers.ts";
 import { familyOf } from "./processes.ts";
-import { type Random, seededRandom } from "./random.ts";
 import { RemoteServer } from "./remote-server.ts";
 import { inScene, type Scene } from "./scene.ts";
 import { serve } from "./serve.ts";
@@ -58,9 +58,9 @@ test("a storm of kills loses nothing of a qcow2 image with a cache", { skip: pee
 test("a storm on any process of a command loses nothing", { skip: peer("nbdkit") }, () =>
   inScene(async (scene) => {
     const disk = newDisk(scene);
-    const end = (pid: number, random: Random): void => {
+    const end = (pid: number, random: SeededRandom): void => {
       const family = familyOf(pid);
-      const choice = random(family.length + 1);
+      const choice = random.below(family.length + 1);
       process.kill(family[choice] ?? -pid, "SIGKILL");
     };
     // Three processes: a shell, another one, and the server. Each of them dies first at times, or all of them at once.
@@ -91,11 +91,11 @@ test("nothing is lost when somebody else kills and restarts a remote server", { 
       await server.start();
       const front = await serve(scene, `nbd+unix:///?socket=${server.socket}`);
       const load = await Load.start(scene, front.uri, seed);
-      const random = seededRandom(seed + 1);
+      const random = new SeededRandom(seed + 1);
       for (let count = 0; count < KILLS && !load.hasFailed; count++) {
-        await sleep(random(MAX_LIFE_MS));
+        await sleep(random.below(MAX_LIFE_MS));
         await server.kill();
-        await sleep(random(MAX_ABSENCE_MS));
+        await sleep(random.below(MAX_ABSENCE_MS));
         await server.start();
       }
       await load.stop();

@@ -57,9 +57,10 @@ test("writes in the right order pass in every state", () =>
 test("writes without a flush in between are caught, with the smallest state and a command that brings it back", () =>
   inScene(async (scene) => {
     writeLog(scene.path("log"), WRONG_ORDER);
-    const { code, stdout } = await crashes(scene, "--check", ORDER_CHECK, "--states", "60");
+    const { code, stdout } = await crashes(scene, "--check", ORDER_CHECK, "--states", "60", "--timeout", "300");
     assert.equal(code, 1);
     assert.match(stdout, /^FAILED: /);
+    assert.match(stdout, / --timeout 300 --check /);
     assert.match(stdout, /^the smallest state that fails: 6-3\/3$/m);
     assert.match(
       stdout,
@@ -113,6 +114,11 @@ for (const [what, args, says] of [
     ["--check", "true", "--from", "x"],
     /^Cannot check .*: it has no mark "x", .*"made".*\n$/,
   ],
+  [
+    "a span without crash points",
+    ["--check", "true", "--from", "said", "--to", "made"],
+    /^Cannot check .*: there is no crash point between --from and --to, one was wanted\n$/,
+  ],
   ["a state that there isn't", ["--check", "true", "--state", "99"], /^Cannot use the state 99: .*\n$/],
   ["no check", [], /^Cannot check .*: there is no --check, a command was wanted\n$/],
   ["a base that there isn't", ["--check", "true", "--base", "nowhere"], /^Cannot read the base nowhere: .*\n$/],
@@ -135,6 +141,29 @@ for (const [what, args, says] of [
       assert.match(stderr, says);
     }));
 }
+
+test("writes that failed are said to be in no state", () =>
+  inScene(async (scene) => {
+    writeLog(scene.path("log"), [write(0), FLUSH, { mark: "skink: write failed, EIO, offset=0 length=512" }]);
+    const { code, stderr } = await crashes(scene, "--check", "true");
+    assert.equal(code, 0);
+    assert.match(stderr, /: 1 writes failed; what they may have left is in no state\n$/);
+  }));
+
+test("what a check leaves behind in a session of its own is gone before another one begins", () =>
+  inScene(async (scene) => {
+    writeLog(scene.path("log"), IN_ORDER);
+    const left = scene.path("left");
+    // A zombie has no program any more.
+    const check = [
+      `for pid in $(cat ${left}.*); do test -e /proc/$pid/exe && exit 1; done`,
+      `setsid -f sh -c 'echo $$ >${left}.new; mv ${left}.new ${left}.$SKINK_STATE; exec sleep 1000'`,
+      `until test -e ${left}.$SKINK_STATE; do sleep 0.01; done`,
+    ].join("; ");
+    const { code, stdout } = await crashes(scene, "--check", check, "--jobs", "1", "--atomic", "all");
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /^passed: [5-9] states /);
+  }));
 
 test("a check that doesn't end is ended, with all that it has started, and is a failure", () =>
   inScene(async (scene) => {
@@ -230,6 +259,18 @@ test(
         assert.match(stdout, /^passed: 4 states /);
       }
     }),
+);
+
+test("a check can write to {device} as it likes, some bytes as well", { skip: peer(...DISKS) }, () =>
+  inScene(async (scene) => {
+    const image = scene.path("base");
+    await scene.need("mkfs.ext4", ["-q", image, "4M"]);
+    writeLog(scene.path("log"), [write(7000), FLUSH]);
+    // It writes no more of the superblock than what is new in it.
+    const check = "tune2fs -L here {device} && dumpe2fs -h {device} | grep '^Filesystem volume name: *here$'";
+    const { code, stdout } = await crashes(scene, "--state", "2", "--base", image, "--check", check);
+    assert.equal(code, 0, stdout);
+  }),
 );
 
 test("a file system that can't be mounted is a state that fails", { skip: peer(...DISKS) }, () =>

@@ -1,0 +1,117 @@
+/** npm run exhaustive: every short script, every point of death, every rest of the caches. `--help` says more. */
+import { availableParallelism } from "node:os";
+import { parseArgs } from "node:util";
+import { Worker } from "node:worker_threads";
+import { scriptCount } from "./scripts.ts";
+import { type Part, SETTINGS, type Survey } from "./survey.ts";
+
+const USAGE = "usage: npm run exhaustive [-- --steps N --home KIND --death WHOSE --one-in N --workers N]";
+const HELP = `${USAGE}
+
+Plays every script of up to N steps (write, FUA write, zero, trim on each range of 3 sectors; flush) on the real device, supervisor and homes,
+with one death at every point where something has changed, and with everything that caches may have left of it; then looks whether the promises
+P1, P2, P3 and P9 hold.
+
+  --steps N      the longest scripts (2; 3 takes hours)
+  --home KIND    memory, shm or disk alone
+  --death WHOSE  driver, front or power alone
+  --one-in N     of the longest scripts one in N (1)
+  --workers N    threads (as many as there are cores)`;
+/** Scripts that a thread plays before it reports. */
+const BATCH = 5;
+
+const { settings, steps, oneIn, workers } = readArguments();
+const parts = settings.flatMap((setting): Part[] =>
+  Array.from({ length: steps }, (_, index) => index + 1).flatMap((length) => {
+    const every = length === steps ? oneIn : 1;
+    const batches = Math.ceil(scriptCount(length) / every / BATCH);
+    return Array.from({ length: batches }, (_, batch) => ({
+      setting,
+      length,
+      from: batch * every,
+      stride: batches * every,
+    }));
+  }),
+);
+
+let scripts = 0;
+let plays = 0;
+let done = 0;
+let failure: string | undefined;
+const startedAt = performance.now();
+const progress = setInterval(() => console.error(told()), 1000);
+const running = Array.from({ length: workers }, (_, index) => {
+  const worker = new Worker(new URL("./worker.ts", import.meta.url), {
+    workerData: parts.filter((_, part) => part % workers === index),
+  });
+  worker.on("message", (found: Survey) => {
+    scripts += found.scripts;
+    plays += found.plays;
+    done++;
+    failure ??= found.failure;
+  });
+  return worker;
+});
+const ends = running.map((worker) => {
+  return new Promise<void>((resolve, reject) => {
+    worker.on("error", reject);
+    worker.on("exit", () => resolve());
+  });
+});
+for (const worker of running) worker.on("message", () => failure !== undefined && stop());
+await Promise.all(ends);
+clearInterval(progress);
+console.log(told());
+if (failure !== undefined) {
+  console.log(`broken: ${failure}`);
+  process.exitCode = 1;
+}
+
+function stop(): void {
+  for (const worker of running) void worker.terminate();
+}
+
+function told(): string {
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
+  const share = ((100 * done) / parts.length).toFixed(0);
+  return `${share} %: ${scripts} scripts, ${plays} plays, ${seconds} s`;
+}
+
+function readArguments() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        steps: { type: "string", default: "2" },
+        home: { type: "string" },
+        death: { type: "string" },
+        "one-in": { type: "string", default: "1" },
+        workers: { type: "string", default: String(availableParallelism()) },
+        help: { type: "boolean", default: false },
+      },
+    });
+    if (values.help) {
+      console.log(HELP);
+      process.exit(0);
+    }
+    const { home, death } = values;
+    const chosen = SETTINGS.filter(
+      (setting) => (home ?? setting.home) === setting.home && (death ?? setting.death) === setting.death,
+    );
+    if (chosen.length === 0)
+      throw new Error(`Cannot play with home ${home} and death ${death}: there is no such setting`);
+    return {
+      settings: chosen,
+      steps: wholeNumber("steps", values.steps),
+      oneIn: wholeNumber("one-in", values["one-in"]),
+      workers: wholeNumber("workers", values.workers),
+    };
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
+function wholeNumber(name: string, text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new Error(`Cannot use --${name} ${text}: a whole number from 1 on was wanted`);
+}
