@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sweep } from "./sweep.ts";
 
-const SEEDS = 1200;
+const SEEDS = 900;
 const WORKERS = 2;
 /** One in so many of the worlds lives twice, and goes the same way. */
 const TWICE_EVERY = 20;
