@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { test } from "node:test";
 import { hasEnded, readStat } from "../os/process-stat.ts";
 import { familyMark, killFamily, MARK, newMark } from "./process-family.ts";
@@ -41,7 +42,7 @@ test("a daemon that goes on forking as it is looked for is found", LIMIT, async 
 });
 
 test("nobody else's processes are touched", LIMIT, async () => {
-  const stranger = start(randomUUID(), "exec sleep 60");
+  const stranger = await started(randomUUID());
   const leader = start(randomUUID(), "true");
   await over(leader);
   assert.equal(await killFamily(leader.pid as number, randomUUID()), false);
@@ -58,7 +59,7 @@ test("a family inside another one goes with either", LIMIT, async () => {
   if (before === undefined) delete process.env[MARK];
   else process.env[MARK] = before;
   for (const mark of [outer, inner]) {
-    const stray = start(marks, "exec sleep 60");
+    const stray = await started(marks);
     assert.equal(await killFamily(2 ** 22 - 1, mark), true);
     await over(stray);
     assert.equal(stray.signalCode, "SIGKILL");
@@ -70,8 +71,8 @@ test(
   LIMIT,
   async () => {
     const mark = newMark(["0123456789abcdef"]);
-    const found = start(mark, "exec sleep 60", { AAA: "x".repeat(100_000), ZZZ: "" });
-    const names = start(newMark([]), "exec sleep 60", { AAA: `${MARK}=${mark}`, [`NOT_${MARK}`]: mark });
+    const found = await started(mark, { AAA: "x".repeat(100_000), ZZZ: "" });
+    const names = await started(newMark([]), { AAA: `${MARK}=${mark}`, [`NOT_${MARK}`]: mark });
     assert.equal(await killFamily(2 ** 22 - 1, mark), true);
     await over(found);
     assert.equal(names.exitCode ?? names.signalCode, null);
@@ -82,7 +83,7 @@ test(
 
 test("one process that is seen to otherwise is left alone, and not waited for", LIMIT, async () => {
   const mark = newMark([]);
-  const other = start(mark, "exec sleep 60");
+  const other = await started(mark);
   assert.equal(await killFamily(2 ** 22 - 1, mark, other.pid), false);
   assert.equal(other.exitCode ?? other.signalCode, null);
   other.kill("SIGKILL");
@@ -92,6 +93,13 @@ test("one process that is seen to otherwise is left alone, and not waited for", 
 function start(mark: string, script: string, variables: Record<string, string> = {}): ChildProcess {
   const env = { ...variables, ...process.env, [MARK]: mark };
   return spawn("/bin/sh", ["-c", script], { env, detached: true, stdio: ["pipe", "pipe", "ignore"] });
+}
+
+/** Resolves when it runs: while a process begins a program its environment can't be seen. It ends with its input. */
+async function started(mark: string, variables?: Record<string, string>): Promise<ChildProcess> {
+  const child = start(mark, "echo; read line", variables);
+  await once(child.stdout as Readable, "data");
+  return child;
 }
 
 async function over(child: ChildProcess): Promise<void> {
