@@ -3,8 +3,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { Payload } from "../block/memory.ts";
 import { SeededRandom } from "../block/random.ts";
-import { MAX_CONDEMNED } from "./condemned.ts";
-import { DIGESTS_BYTES, Digests, type Range } from "./digests.ts";
+import type { Request } from "../block/request.ts";
+import { DIGESTS_BYTES, Digests, MAX_CONDEMNED, MAX_DOUBTFUL, type Range } from "./digests.ts";
 import { HeapMemory, NO_CHANCE } from "./testing.ts";
 
 const BLOCK = 512;
@@ -32,6 +32,14 @@ function newDigests(limitBytes = DIGESTS_BYTES): Digests {
 
 function write(digests: Digests, block: number, ...contents: number[]): void {
   digests.write(block * BLOCK, contents.length * BLOCK, payloadOf(contents), 0);
+}
+
+/** A write of `contents`, a zero of one block, or a trim of one, that the driver has refused. */
+function refuse(digests: Digests, block: number, what: readonly number[] | "zero" | "trim"): void {
+  const payload = typeof what === "string" ? undefined : payloadOf(what);
+  const kind = typeof what === "string" ? what : "write";
+  const length = typeof what === "string" ? BLOCK : what.length * BLOCK;
+  digests.refused({ kind, offset: block * BLOCK, length, payload } as Request);
 }
 
 /** What is wrong with a read that returns `contents`: block numbers and counts. */
@@ -147,14 +155,46 @@ test("a trimmed block may read as anything, each time, until it is written", () 
   assert.deepEqual(read(digests, 4, 2), []);
 });
 
-test("a block that a refused writer may have changed is unknown until it is written: what it holds now may be lost", () => {
+test("a block of a refused write holds the old or the new, each time, until it is written, and nothing else", () => {
   const digests = newDigests();
   write(digests, 3, 1, 1, 1);
-  digests.forget(4 * BLOCK, BLOCK);
-  assert.deepEqual(read(digests, 3, 1, 2, 1), []);
-  assert.deepEqual(read(digests, 4, 1), []);
+  refuse(digests, 4, [2]);
+  for (const content of [1, 2, 1]) assert.deepEqual(read(digests, 3, 1, content, 1), []);
+  assert.deepEqual(read(digests, 3, 1, 9, 1), [[4, 1]]);
+  assert.deepEqual(read(digests, 3, 1, 0, 9), [[4, 2]]);
   write(digests, 4, 3);
   assert.deepEqual(read(digests, 4, 1), [[4, 1]]);
+});
+
+test("a block that is refused again and again holds one of all that, until they are too many", () => {
+  const digests = newDigests();
+  digests.zero(0, TIB);
+  for (const content of [2, 3, 2, 4]) refuse(digests, 4, [content]);
+  refuse(digests, 5, "zero");
+  for (const content of [0, 2, 3, 4]) assert.deepEqual(read(digests, 4, content), []);
+  assert.deepEqual(read(digests, 4, 5, 1), [[4, 2]]);
+  for (const content of [5, 6, 7, 8]) refuse(digests, 4, [content]);
+  assert.deepEqual(read(digests, 4, 9), []);
+});
+
+test("a block that is refused when nothing is known of it, or by a trim, may hold anything, and nothing is learned of it", () => {
+  const digests = newDigests();
+  write(digests, 7, 1);
+  refuse(digests, 7, "trim");
+  refuse(digests, 8, [1]);
+  for (const content of [5, 6]) assert.deepEqual(read(digests, 7, content, content), []);
+});
+
+test("when too many blocks are in doubt, the oldest may hold anything", () => {
+  const digests = newDigests();
+  digests.zero(0, TIB);
+  refuse(digests, 0, [1]);
+  refuse(digests, 1, [1]);
+  refuse(digests, 100, new Array(MAX_DOUBTFUL - 1).fill(1));
+  assert.deepEqual(read(digests, 0, 9, 9), [[1, 1]]);
+  assert.deepEqual(read(digests, 100, 1, 0, 9), [[102, 1]]);
+  refuse(digests, 0, new Array(MAX_DOUBTFUL + 1).fill(1));
+  assert.deepEqual(read(digests, 100, 9), []);
 });
 
 test("extents that say zeroes are contradicted by data that is known, and by nothing else", () => {
@@ -168,6 +208,12 @@ test("extents that say zeroes are contradicted by data that is known, and by not
   assert.equal(digests.contradictsZeroes(5000 * BLOCK, BLOCK), true);
   assert.equal(digests.contradictsZeroes(0, 5000 * BLOCK), false);
   assert.equal(digests.contradictsZeroes(5001 * BLOCK, TIB), false);
+  refuse(digests, 5002, [1]);
+  assert.equal(digests.contradictsZeroes(5001 * BLOCK, TIB), false, "it may still hold zeroes");
+  refuse(digests, 5000, [2]);
+  assert.equal(digests.contradictsZeroes(5000 * BLOCK, BLOCK), true);
+  refuse(digests, 5000, "zero");
+  assert.equal(digests.contradictsZeroes(5000 * BLOCK, BLOCK), false);
 });
 
 test("a payload is looked at from its position on, over the boundary of its slots", () => {
@@ -188,7 +234,7 @@ test("condemned blocks stay so until they are written, zeroed or trimmed; a refu
   write(digests, 10, 1);
   digests.zero(11 * BLOCK, BLOCK);
   digests.trim(12 * BLOCK, BLOCK);
-  digests.forget(13 * BLOCK, 2 * BLOCK);
+  refuse(digests, 13, [1, 1]);
   assert.equal(digests.isCondemned(10 * BLOCK, 3 * BLOCK), false);
   assert.equal(digests.isCondemned(14 * BLOCK, BLOCK), true);
   assert.equal(digests.condemnedBlocks, 2);
@@ -248,7 +294,7 @@ const PLACES = [0, 4000, 2 ** 21 - 100, 2 ** 43];
 const NEAR = 300;
 
 interface Step {
-  readonly kind: "write" | "zero" | "trim" | "forget" | "check" | "lie";
+  readonly kind: "write" | "zero" | "trim" | "refuse" | "check" | "lie";
   readonly block: number;
   readonly count: number;
   readonly content: number;
@@ -256,13 +302,13 @@ interface Step {
 
 const where = fc.tuple(fc.constantFrom(...PLACES), fc.nat(NEAR - 1)).map(([place, near]) => place + near);
 const short = fc.record({
-  kind: fc.constantFrom<Step["kind"]>("write", "write", "zero", "trim", "forget", "check", "check", "lie"),
+  kind: fc.constantFrom<Step["kind"]>("write", "write", "zero", "trim", "refuse", "check", "check", "lie"),
   block: where,
   count: fc.integer({ min: 1, max: 150 }),
   content: fc.integer({ min: 1, max: 1000 }),
 });
 const long = fc
-  .record({ kind: fc.constantFrom<Step["kind"]>("zero", "trim", "forget"), from: where, to: where })
+  .record({ kind: fc.constantFrom<Step["kind"]>("zero", "trim"), from: where, to: where })
   .map(({ kind, from, to }) => ({
     kind,
     block: Math.min(from, to),
@@ -276,39 +322,47 @@ const steps = fc.array(fc.oneof({ weight: 9, arbitrary: short }, { weight: 1, ar
 
 /** Everything there is to know, block by block. */
 class Model {
-  /** What the device holds; `undefined` was never written. */
-  readonly #known = new Map<number, number | "unspecified">();
+  /** What the device may hold: one of these, or anything; `undefined` was never written. */
+  readonly #known = new Map<number, readonly number[] | "anything">();
 
-  set({ block, count }: Step, value: (at: number) => number | "unspecified" | undefined): void {
+  set({ block, count }: Step, value: (at: number) => readonly number[] | "anything"): void {
     for (const place of PLACES) {
       for (let at = Math.max(place, block); at < Math.min(place + 2 * NEAR, block + count); at++) {
-        const known = value(at);
-        if (known === undefined) this.#known.delete(at);
-        else this.#known.set(at, known);
+        this.#known.set(at, value(at));
       }
     }
   }
 
-  /** What an honest driver returns. */
+  /** What it may hold when a write of `content` was refused. */
+  doubt(at: number, content: number): readonly number[] | "anything" {
+    const known = this.#known.get(at) ?? "anything";
+    return known === "anything" || known.length === 8 ? "anything" : [...known, content];
+  }
+
+  /** What an honest driver returns: of several contents one or another. */
   honest({ block, count, content }: Step): number[] {
     return Array.from({ length: count }, (_, i) => {
-      const known = this.#known.get(block + i);
-      return typeof known === "number" ? known : content;
+      const known = this.#known.get(block + i) ?? "anything";
+      return known === "anything" ? content : (known[content % known.length] as number);
     });
   }
 
   /** Blocks of a read that are wrong. All are right: what was unknown becomes known. */
   check({ block }: Step, contents: readonly number[]): number[] {
     const wrong = contents
-      .map((content, i) => ({ at: block + i, content, known: this.#known.get(block + i) }))
-      .filter(({ content, known }) => typeof known === "number" && known !== content)
+      .map((content, i) => ({ at: block + i, content, known: this.#known.get(block + i) ?? "anything" }))
+      .filter(({ content, known }) => known !== "anything" && !known.includes(content))
       .map(({ at }) => at);
     if (wrong.length > 0) return wrong;
     for (const [i, content] of contents.entries()) {
-      if (!this.#known.has(block + i)) this.#known.set(block + i, content);
+      if (!this.#known.has(block + i)) this.#known.set(block + i, [content]);
     }
     return [];
   }
+}
+
+function contentsFrom({ count, content }: Step): number[] {
+  return Array.from({ length: count }, (_, i) => content + i);
 }
 
 /** Does the same to both; `compare` gets the blocks that they found wrong. */
@@ -319,8 +373,11 @@ function run(all: readonly Step[], digests: Digests, compare: (found: number[], 
     const offset = block * BLOCK;
     const length = count * BLOCK;
     if (kind === "write") {
-      write(digests, block, ...Array.from({ length: count }, (_, i) => content + i));
-      model.set(step, (at) => content + at - block);
+      write(digests, block, ...contentsFrom(step));
+      model.set(step, (at) => [content + at - block]);
+    } else if (kind === "refuse") {
+      refuse(digests, block, contentsFrom(step));
+      model.set(step, (at) => model.doubt(at, content + at - block));
     } else if (kind === "check" || kind === "lie") {
       const contents = model.honest(step);
       if (kind === "lie") contents[contents.length >> 1] = 5000;
@@ -331,11 +388,11 @@ function run(all: readonly Step[], digests: Digests, compare: (found: number[], 
       compare(found, wrong);
       // A lie about blocks that were given up has not been noticed, and the whole read been believed.
       if (found.length > 0 || wrong.length === 0) continue;
-      digests.forget(offset, length);
-      model.set(step, () => "unspecified");
+      digests.trim(offset, length);
+      model.set(step, () => "anything");
     } else {
       digests[kind](offset, length);
-      model.set(step, () => (kind === "zero" ? 0 : "unspecified"));
+      model.set(step, () => (kind === "zero" ? [0] : "anything"));
     }
   }
 }

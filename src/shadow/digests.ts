@@ -1,11 +1,17 @@
 import { type Payload, slotBytes } from "../block/memory.ts";
+import type { Request } from "../block/request.ts";
+import { BlockMap } from "./block-map.ts";
 import { checksum } from "./checksum.ts";
-import { Condemned } from "./condemned.ts";
 import { DigestTable, FIRST_DIGEST, PAGE_ENTRIES, UNKNOWN, UNSPECIFIED, type Uniform, ZEROES } from "./digest-table.ts";
 import type { Random } from "./ports.ts";
 
 /** What the digests of one device may take, if nothing else is said. */
 export const DIGESTS_BYTES = 64 << 20;
+/** How many condemned blocks are remembered, and how many doubtful ones: 100 bytes each. */
+export const MAX_CONDEMNED = 4096;
+export const MAX_DOUBTFUL = 16_384;
+/** How many contents a doubtful block may have before it may as well have any. */
+const MAX_CONTENTS = 8;
 
 /** Bytes on the device, whole blocks. */
 export interface Range {
@@ -29,7 +35,16 @@ const NOTHING: readonly Range[] = [];
 export class Digests {
   readonly #blockSize: number;
   readonly #table: DigestTable;
-  readonly #condemned = new Condemned();
+  /**
+   * Blocks that the store keeps returning wrongly, over a restart too: reads of them fail without trying that again, until they are
+   * written. When there are too many, the next read of the oldest costs another restart, and fails again.
+   */
+  readonly #condemned = new BlockMap<true>(MAX_CONDEMNED);
+  /**
+   * Blocks that a refused writer may have changed: the digests of all that they may hold. In the table they are UNSPECIFIED, and
+   * when there are too many here the oldest are nothing else.
+   */
+  readonly #doubtful = new BlockMap<readonly number[]>(MAX_DOUBTFUL);
   /** Of a block of zeroes. */
   readonly #zeroes: number;
 
@@ -54,7 +69,7 @@ export class Digests {
     const { entries } = this.#table;
     const first = offset / this.#blockSize;
     const end = first + length / this.#blockSize;
-    this.#condemned.pardon(first, end - first);
+    this.#settle(first, end - first);
     for (let block = first; block < end; ) {
       const page = Math.min(end, endOfPage(block));
       for (let index = this.#table.make(block); block < page; block++, index++) {
@@ -74,12 +89,25 @@ export class Digests {
   }
 
   /**
-   * A writer was refused, or may have had its effect in part: the range may hold the old or the new, and what is read of it now
-   * may be lost with the driver's cache, so that nothing is learned from that until it is written. What was condemned in it stays
-   * so, since it may still be the old that was wrong.
+   * A writer was refused, or may have had its effect in part: each of its blocks holds the old or the new until it is written, since
+   * what is read of it now may be lost with the driver's cache. Where the old is unknown, or the new (a trim), it may hold anything.
+   * What was condemned stays so: it may still be the old that was wrong. The payload is borrowed for the call.
    */
-  forget(offset: number, length: number): void {
-    this.#table.fill(offset / this.#blockSize, length / this.#blockSize, UNSPECIFIED);
+  refused({ kind, offset, length, payload }: Request): void {
+    const first = offset / this.#blockSize;
+    const count = length / this.#blockSize;
+    const doubtful: [number, readonly number[]][] = [];
+    // Of more blocks than are remembered none has to be looked at.
+    const known = kind === "trim" || count > MAX_DOUBTFUL ? 0 : count;
+    for (let block = first; block < first + known; block++) {
+      const before = this.#contentsOf(block);
+      if (before === undefined || before.length === MAX_CONTENTS) continue;
+      const after = payload === undefined ? this.#zeroes : this.#digestAt(payload, (block - first) * this.#blockSize);
+      doubtful.push([block, [...before, after]]);
+    }
+    this.#doubtful.delete(first, count);
+    this.#table.fill(first, count, UNSPECIFIED);
+    for (const [block, contents] of doubtful) this.#doubtful.set(block, contents);
   }
 
   /**
@@ -91,22 +119,24 @@ export class Digests {
     const first = offset / this.#blockSize;
     const end = first + length / this.#blockSize;
     const wrong: Range[] = [];
+    const isSettled = !this.#doubtful.touches(first, end - first);
     let unknown = false;
     for (let block = first; block < end; ) {
       const page = Math.min(end, endOfPage(block));
       const found = this.#table.find(block);
       if (found === -1 - UNKNOWN) unknown = true;
-      if (found === -1 - UNKNOWN || found === -1 - UNSPECIFIED) {
+      if (found === -1 - UNKNOWN || (found === -1 - UNSPECIFIED && isSettled)) {
         block = page;
         continue;
       }
       for (let index = found; block < page; block++, index++) {
-        const known = found < 0 ? ZEROES : (this.#table.entries[index] as number);
+        const known = found < 0 ? -1 - found : (this.#table.entries[index] as number);
         if (known === UNKNOWN) unknown = true;
-        if (known === UNKNOWN || known === UNSPECIFIED) continue;
+        if (known === UNKNOWN || (known === UNSPECIFIED && isSettled)) continue;
         const at = (block - first) * this.#blockSize;
-        const right = known === ZEROES ? this.#zeroes : known;
-        if (this.#digestAt(payload, position + at) !== right) appendBlock(wrong, offset + at, this.#blockSize);
+        if (!this.#isRight(block, known, this.#digestAt(payload, position + at))) {
+          appendBlock(wrong, offset + at, this.#blockSize);
+        }
       }
     }
     if (wrong.length > 0) return wrong;
@@ -116,12 +146,24 @@ export class Digests {
 
   /** Whether anything else than zeroes is known to be in a range that a driver says reads as zeroes. */
   contradictsZeroes(offset: number, length: number): boolean {
-    return this.#table.holdsOther(this.#zeroes, offset / this.#blockSize, length / this.#blockSize);
+    const first = offset / this.#blockSize;
+    const count = length / this.#blockSize;
+    if (this.#table.holdsOther(this.#zeroes, first, count)) return true;
+    for (const [, contents] of this.#doubtful.within(first, count)) if (!contents.includes(this.#zeroes)) return true;
+    return false;
   }
 
   /** The range stays wrong, whatever is tried: it is not worth another restart until it is written, zeroed or trimmed. */
   condemn(offset: number, length: number): void {
-    this.#condemned.add(offset / this.#blockSize, length / this.#blockSize);
+    const end = (offset + length) / this.#blockSize;
+    for (let block = Math.max(offset / this.#blockSize, end - MAX_CONDEMNED); block < end; block++) {
+      this.#condemned.set(block, true);
+    }
+  }
+
+  /** Whether what the range holds is in doubt, because of a refused writer. */
+  isDoubtful(offset: number, length: number): boolean {
+    return this.#doubtful.touches(offset / this.#blockSize, length / this.#blockSize);
   }
 
   /** Whether a block of the range is condemned. */
@@ -132,8 +174,29 @@ export class Digests {
   #fill(offset: number, length: number, value: Uniform): void {
     const first = offset / this.#blockSize;
     const count = length / this.#blockSize;
-    this.#condemned.pardon(first, count);
+    this.#settle(first, count);
     this.#table.fill(first, count, value);
+  }
+
+  /** What the blocks hold is certain again. */
+  #settle(first: number, count: number): void {
+    this.#condemned.delete(first, count);
+    this.#doubtful.delete(first, count);
+  }
+
+  /** The digests of all that a block may hold; `undefined` where it may hold anything. */
+  #contentsOf(block: number): readonly number[] | undefined {
+    const found = this.#table.find(block);
+    const known = found < 0 ? -1 - found : (this.#table.entries[found] as number);
+    if (known === UNKNOWN) return undefined;
+    if (known === UNSPECIFIED) return this.#doubtful.get(block);
+    return [known === ZEROES ? this.#zeroes : known];
+  }
+
+  /** `known`: what the table says of the block, which isn't UNKNOWN. */
+  #isRight(block: number, known: number, digest: number): boolean {
+    if (known === UNSPECIFIED) return this.#doubtful.get(block)?.includes(digest) ?? true;
+    return digest === (known === ZEROES ? this.#zeroes : known);
   }
 
   #learn(first: number, end: number, payload: Payload, position: number): void {

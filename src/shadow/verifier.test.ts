@@ -168,15 +168,22 @@ test("what the driver never had, or lost with a failed flush, is no lie", () => 
   assert.deepEqual(world.lies, []);
 });
 
-test("a refused write leaves its blocks unknown", () => {
+test("after a refused write its blocks are read as the old or the new, and as nothing else", () => {
   const world = new World();
   world.write(3, 7);
   world.send("write", 3, 8);
   world.link.complete("write", 3 * SECTOR, ERRNO.EIO);
-  const read = world.send("read", 3);
-  world.answer(read, 8);
-  assert.equal(world.replies.get(read), 0);
+  for (const fill of [8, 7]) {
+    const read = world.send("read", 3);
+    world.answer(read, fill);
+    assert.equal(world.replies.get(read), 0);
+  }
   assert.deepEqual(world.lies, []);
+  const read = world.send("read", 3);
+  world.answer(read, 6);
+  world.answer(read, 6);
+  assert.equal(world.replies.get(read), ERRNO.EIO);
+  assert.deepEqual(world.lies, ["read again", "error"], "it may be torn, which is no reason to restart a driver");
 });
 
 test("what was read once has to be read again", () => {

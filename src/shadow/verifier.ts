@@ -49,8 +49,8 @@ export class Verifier {
   }
 
   /** A writer has failed: its range may hold the old or the new. */
-  failed({ offset, length }: Request): void {
-    this.#ports.digests.forget(offset, length);
+  failed(request: Request): void {
+    this.#ports.digests.refused(request);
   }
 
   /** A reader has completed, without an error. What it is answered, before the shadow has its word; or it is not over yet. */
@@ -98,7 +98,9 @@ export class Verifier {
     if (wrong.some(({ offset, length }) => digests.isCondemned(offset, length))) return "error";
     if (before === 0) return "read again";
     const now = clock.now();
-    if (before === 1 && now - this.#restartedAt >= RESTART_EVERY_MS) {
+    // A refused writer may have torn a block, and that is no lie: not worth a restart, and not to be told from one.
+    const isLie = !wrong.some(({ offset, length }) => digests.isDoubtful(offset, length));
+    if (isLie && before === 1 && now - this.#restartedAt >= RESTART_EVERY_MS) {
       this.#restartedAt = now;
       return "restart";
     }

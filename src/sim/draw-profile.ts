@@ -96,8 +96,8 @@ function adapt(profile: Profile, swarm: Swarm, random: SeededRandom): Profile {
     const deaths = random.chance(0.7) ? (["signal", "exit"] as const) : sickness.deaths;
     sickness = { ...sickness, hang: 0, excess: undefined, operator: false, deaths };
   }
-  // A write that has failed leaves what nobody is held to.
-  if (swarm.has("lies")) driver = withoutErrors(driver);
+  // What a failed flush leaves nobody is held to; a refused write leaves the old or the new.
+  if (swarm.has("lies")) driver = { ...withoutErrors(driver), refuse: driver.refuse, refuseFua: driver.refuseFua };
   if (newcomer?.character === "foreign") {
     // One block at least has to be read for the store to be known by.
     driver = withoutDeaths(driver);

@@ -21,6 +21,9 @@ export interface Entry {
   errno: number | undefined;
 }
 
+/** With more contents than so many a front may take any for right. */
+const MAX_KNOWABLE = 8;
+
 /** What may stand in a sector. */
 type Allowed = "anything" | number[];
 
@@ -126,13 +129,22 @@ export class History {
     throw new Violation("P1", `${describe(entry)} called it zeroes, expected ${list(allowed)}`, sector);
   }
 
-  /** What a sector has to hold, where an acknowledged writer has left no doubt. */
-  certain(sector: number): number | undefined {
-    const allowed = this.#allowedAt(sector, Number.POSITIVE_INFINITY);
-    const newest = (this.#writers[sector] as Entry[]).at(-1);
-    // What a front before this one has been told this one doesn't know.
-    const isKnown = newest !== undefined && newest.arrival > this.#lostUntil && !this.#shown.has(newest);
-    return allowed !== "anything" && allowed.length === 1 && isKnown ? allowed[0] : undefined;
+  /**
+   * What a sector may hold, where its front can tell: what was acknowledged last, or one of those that were refused since.
+   * `undefined`: anything else for all that is known.
+   */
+  knowable(sector: number): readonly number[] | undefined {
+    const writers = this.#writers[sector] as Entry[];
+    const contents: number[] = [];
+    for (let i = writers.length - 1; i >= 0 && contents.length < MAX_KNOWABLE; i--) {
+      const writer = writers[i] as Entry;
+      // What a front before this one has been told this one doesn't know.
+      const isKnown = writer.errno !== undefined && writer.arrival > this.#lostUntil && !this.#shown.has(writer);
+      if (!isKnown || mayTrim(writer)) return undefined;
+      contents.push(contentOf(writer));
+      if (writer.errno === 0) return contents;
+    }
+    return undefined;
   }
 
   /** What it held before that. */
@@ -177,7 +189,7 @@ export class History {
     const written = (this.#writers[sector] as Entry[]).findLast(({ arrival }) => arrival <= reader.arrival);
     // The front that knew it is dead.
     const isUnknown = (written?.arrival ?? 0) <= this.#lostUntil;
-    return isUnknown || allowed === "anything" || allowed.length > 1;
+    return isUnknown || allowed === "anything" || (allowed.length > 1 && this.knowable(sector) === undefined);
   }
 
   /** Nobody is told of a write before the one who wrote it: the front might die, and it be gone. */

@@ -40,10 +40,10 @@ export class Lies {
     const { read, standing } = this.#profile;
     if (!this.#fates.strikes("lie about a read", this.#random, read)) return;
     const sector = first + this.#random.below(count);
-    const truth = this.#history.certain(sector);
+    const truth = this.#history.knowable(sector);
     if (truth === undefined) return;
     const lie = this.#random.pick([GARBAGE, ZEROES, this.#history.stale(sector)]);
-    if (lie === truth) return;
+    if (truth.includes(lie)) return;
     this.#tell(sector);
     this.#standing.set(sector, lie);
     if (!this.#random.chance(standing)) this.#once.add(sector);
@@ -68,7 +68,7 @@ export class Lies {
       return { written: (sector) => sector < torn, garbage: [torn] };
     }
     const target = this.#random.below(this.#sectors);
-    if (this.#history.certain(target) === undefined) return { written: () => false, garbage: [] };
+    if (this.#history.knowable(target) === undefined) return { written: () => false, garbage: [] };
     this.#spoil(target);
     return { written: () => false, garbage: [target] };
   }
@@ -94,9 +94,11 @@ export class Lies {
     }
   }
 
-  /** A writer has failed: what there should be is not certain any more. */
+  /** A writer has failed: where nobody can tell any more what there should be, no lie stands. */
   failed({ first, count }: Entry): void {
-    for (let sector = first; sector < first + count; sector++) this.written(sector);
+    for (let sector = first; sector < first + count; sector++) {
+      if (this.#history.knowable(sector) === undefined) this.written(sector);
+    }
   }
 
   /** Whether a reader may get an error. */

@@ -285,7 +285,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "what a refused write may have left is learned from reads",
     file: "shadow/digests.ts",
-    find: "length / this.#blockSize, UNSPECIFIED);",
-    replace: "length / this.#blockSize, UNKNOWN);",
+    find: "    this.#table.fill(first, count, UNSPECIFIED);",
+    replace: "    this.#table.fill(first, count, UNKNOWN);",
   },
 ];
