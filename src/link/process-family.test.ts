@@ -3,12 +3,17 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import type { Readable } from "node:stream";
 import { test } from "node:test";
 import { hasEnded, readStat } from "../os/process-stat.ts";
-import { familyMark, killFamily, MARK, newMark } from "./process-family.ts";
+import { familyMark, killFamily, killOrphans, MARK, newMark } from "./process-family.ts";
 
 const LIMIT = { timeout: 10_000 };
+/** A process that is none: numbers end below. */
+const NO_PID = 2 ** 22 + 1;
+/** A look meets an exec in one of ten rounds, or in one of a hundred where the cores are busy: src/os/process-environment.test.ts looks harder. */
+const ROUNDS = 25;
+/** One process that begins a program again and again. */
+const EXEC_FOR_EVER = 'again=\'exec /bin/sh -c "$0" "$0"\'; exec /bin/sh -c "$again" "$again"';
 
 test("the group of a dead leader is killed, and what has left it with the mark", LIMIT, async () => {
   const mark = randomUUID();
@@ -41,8 +46,39 @@ test("a daemon that goes on forking as it is looked for is found", LIMIT, async 
   assert.equal(await killFamily(chain.pid as number, mark), false);
 });
 
+test("a stray in the midst of an exec is found", LIMIT, async () => {
+  for (let round = 0; round < ROUNDS; round++) {
+    const mark = newMark([]);
+    const stray = start(mark, EXEC_FOR_EVER);
+    try {
+      assert.equal(await killFamily(NO_PID, mark), true, `round ${round}`);
+      assert.equal(runs(stray.pid as number), false);
+    } finally {
+      stray.kill("SIGKILL");
+    }
+  }
+});
+
+test("an orphan in the midst of an exec is found", LIMIT, async () => {
+  const store = "0123456789abcdef";
+  for (let round = 0; round < ROUNDS; round++) {
+    const orphan = start(newMark([store]).replace(/-\d+-\d+\./, `-${NO_PID}-1.`), EXEC_FOR_EVER);
+    try {
+      const found = await killOrphans([store], []);
+      assert.deepEqual(
+        found.map(({ pid }) => pid),
+        [orphan.pid],
+        `round ${round}`,
+      );
+    } finally {
+      orphan.kill("SIGKILL");
+    }
+    await over(orphan);
+  }
+});
+
 test("nobody else's processes are touched", LIMIT, async () => {
-  const stranger = await started(randomUUID());
+  const stranger = idle(randomUUID());
   const leader = start(randomUUID(), "true");
   await over(leader);
   assert.equal(await killFamily(leader.pid as number, randomUUID()), false);
@@ -59,8 +95,8 @@ test("a family inside another one goes with either", LIMIT, async () => {
   if (before === undefined) delete process.env[MARK];
   else process.env[MARK] = before;
   for (const mark of [outer, inner]) {
-    const stray = await started(marks);
-    assert.equal(await killFamily(2 ** 22 - 1, mark), true);
+    const stray = idle(marks);
+    assert.equal(await killFamily(NO_PID, mark), true);
     await over(stray);
     assert.equal(stray.signalCode, "SIGKILL");
   }
@@ -71,9 +107,9 @@ test(
   LIMIT,
   async () => {
     const mark = newMark(["0123456789abcdef"]);
-    const found = await started(mark, { AAA: "x".repeat(100_000), ZZZ: "" });
-    const names = await started(newMark([]), { AAA: `${MARK}=${mark}`, [`NOT_${MARK}`]: mark });
-    assert.equal(await killFamily(2 ** 22 - 1, mark), true);
+    const found = idle(mark, { AAA: "x".repeat(100_000), ZZZ: "" });
+    const names = idle(newMark([]), { AAA: `${MARK}=${mark}`, [`NOT_${MARK}`]: mark });
+    assert.equal(await killFamily(NO_PID, mark), true);
     await over(found);
     assert.equal(names.exitCode ?? names.signalCode, null);
     names.kill("SIGKILL");
@@ -83,8 +119,8 @@ test(
 
 test("one process that is seen to otherwise is left alone, and not waited for", LIMIT, async () => {
   const mark = newMark([]);
-  const other = await started(mark);
-  assert.equal(await killFamily(2 ** 22 - 1, mark, other.pid), false);
+  const other = idle(mark);
+  assert.equal(await killFamily(NO_PID, mark, other.pid), false);
   assert.equal(other.exitCode ?? other.signalCode, null);
   other.kill("SIGKILL");
   await over(other);
@@ -95,11 +131,9 @@ function start(mark: string, script: string, variables: Record<string, string> =
   return spawn("/bin/sh", ["-c", script], { env, detached: true, stdio: ["pipe", "pipe", "ignore"] });
 }
 
-/** Resolves when it runs: while a process begins a program its environment can't be seen. It ends with its input. */
-async function started(mark: string, variables?: Record<string, string>): Promise<ChildProcess> {
-  const child = start(mark, "echo; read line", variables);
-  await once(child.stdout as Readable, "data");
-  return child;
+/** One that does nothing, and ends with its input. */
+function idle(mark: string, variables?: Record<string, string>): ChildProcess {
+  return start(mark, "read -r nothing", variables);
 }
 
 async function over(child: ChildProcess): Promise<void> {

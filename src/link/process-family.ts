@@ -1,7 +1,8 @@
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
-import { isGone, isRunning, type ProcessId, processId, threadsOf } from "../os/process-id.ts";
-import { readStat } from "../os/process-stat.ts";
+import { environmentOf } from "../os/process-environment.ts";
+import { isGone, isRunning, type ProcessId, processId, statOf } from "../os/process-id.ts";
+import { type ProcessStat, readStat } from "../os/process-stat.ts";
 import { groupRuns, killGroup } from "./process-group.ts";
 
 /** The environment variable by which the processes that come of one incarnation are known: see {@link newMark}. */
@@ -13,9 +14,15 @@ const ENTRY = Buffer.from(`${MARK}=`);
 const POLL_MS = 2;
 /** Processes that are looked at in one turn of the event loop: 8 µs each. */
 const LOOK_BATCH = 256;
-const ENVIRONMENT_BYTES = 65536;
+/**
+ * How often a process is looked at that shows neither an environment nor that it has none, POLL_MS apart: a second. Where there is a
+ * core for it, an exec shows nothing for some 0.1 ms. One that takes so much longer hangs in the kernel, as in the exit of
+ * somebody's process on a file server that is gone, and might for ever.
+ */
+const UNTOLD_LOOKS = 500;
 
-const buffer = Buffer.allocUnsafe(ENVIRONMENT_BYTES);
+/** Those whose looks were used up, and when they were started: nobody waits for them again. */
+let untold: ReadonlyMap<string, number> = new Map();
 let serial = 0;
 let self: string | undefined;
 let world: string | undefined;
@@ -38,7 +45,10 @@ export function familyMark(mark: string): string {
 /**
  * Kills the group and the session of `leader`, which is dead, and every process that has the mark in its environment: a daemon leaves
  * its session, but keeps its environment. Resolves when none of them runs any more, with whether any had outlived it.
- * What has left the session *and* wiped its environment is not found. `except`: a process that is seen to otherwise.
+ * `except`: a process that is seen to otherwise.
+ *
+ * Not found is what has left the session *and* wiped its environment, written over it, or forbidden to be looked at
+ * (PR_SET_DUMPABLE); and what hangs in the kernel for longer than UNTOLD_LOOKS in the midst of an exec, or of its own end.
  */
 export async function killFamily(leader: number, mark: string, except?: number): Promise<boolean> {
   let outlived = groupRuns(leader);
@@ -47,7 +57,7 @@ export async function killFamily(leader: number, mark: string, except?: number):
   for (;;) {
     killGroup(leader);
     try {
-      for (const stray of await find((pid) => marksOf(pid)?.includes(mark) === true || isFollower(pid, leaders))) {
+      for await (const stray of find((pid, stat, marks) => marks.includes(mark) || isFollower(pid, stat, leaders))) {
         if (stray.pid === except) continue;
         killed.set(stray.pid, stray);
         kill(stray.pid);
@@ -66,7 +76,7 @@ export async function killFamily(leader: number, mark: string, except?: number):
  * Kills every process that works on one of these stores for a process of this machine that runs no more, and returns those that
  * are not gone yet. What came of this process itself, or of a front that is alive, is left alone. `leaders`: drivers of fronts that
  * are dead; what is still in their sessions or groups has come of them, whatever it has done to its environment. They themselves are
- * known by their marks.
+ * known by their marks. What is not found: see {@link killFamily}.
  */
 export async function killOrphans(stores: readonly string[], leaders: readonly ProcessId[]): Promise<ProcessId[]> {
   // This process may have been started by a driver itself: what it is marked with is no orphan's.
@@ -83,10 +93,11 @@ export async function killOrphans(stores: readonly string[], leaders: readonly P
   // One that is in such a session itself was started by such a driver.
   const ours = readStat(process.pid);
   if (ours !== undefined) for (const id of [ours.session, ours.group]) sessions.delete(id);
-  const orphans = await find(
-    (pid) => marksOf(pid)?.some(isOrphaned) === true || (sessions.size > 0 && isFollower(pid, sessions)),
-  );
-  for (const { pid } of orphans) kill(pid);
+  const orphans: ProcessId[] = [];
+  for await (const orphan of find((pid, stat, marks) => marks.some(isOrphaned) || isFollower(pid, stat, sessions))) {
+    orphans.push(orphan);
+    kill(orphan.pid);
+  }
   return orphans;
 }
 
@@ -97,9 +108,8 @@ function hasItsNumber({ pid, started }: ProcessId): boolean {
 }
 
 /** Whether it runs in one of these sessions or groups without leading it. Numbers come again: another user's is none of ours. */
-function isFollower(pid: string, leaders: ReadonlySet<number>): boolean {
-  const stat = readStat(pid);
-  if (stat === undefined || leaders.has(Number(pid))) return false;
+function isFollower(pid: string, stat: ProcessStat, leaders: ReadonlySet<number>): boolean {
+  if (leaders.has(Number(pid))) return false;
   if (!leaders.has(stat.session) && !leaders.has(stat.group)) return false;
   return ownerOf(pid) === process.getuid?.() && !isGone({ pid: Number(pid), started: stat.startTicks });
 }
@@ -108,35 +118,43 @@ function ownerOf(pid: string): number | undefined {
   return statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid;
 }
 
+type Test = (pid: string, stat: ProcessStat, marks: readonly string[]) => boolean;
+
 /**
- * The processes that pass the test. A process that forks as it is looked for is missed by that look, but
- * its child has a number that was not there before: so what is new is looked at, until nothing is. Throws where the machine doesn't
- * let it look, for want of descriptors, say.
+ * The processes that pass the test, each as soon as it is found. A process that forks as it is looked for is missed by that look, but
+ * its child has a number that was not there before: so what is new is looked at, until nothing is. One in the midst of an exec is
+ * looked at until that is over. Throws where the machine doesn't let it look, for want of descriptors, say.
  */
-async function find(test: (pid: string) => boolean): Promise<ProcessId[]> {
-  const found: ProcessId[] = [];
+async function* find(test: Test): AsyncGenerator<ProcessId> {
   const seen = new Set<string>();
+  const usedUp = new Map<string, number>();
   for (;;) {
-    const fresh = readdirSync("/proc").filter((name) => isNumber(name) && !seen.has(name));
-    if (fresh.length === 0) return found;
-    for (const [index, name] of fresh.entries()) {
-      seen.add(name);
-      if (index % LOOK_BATCH === LOOK_BATCH - 1) await nextTurn();
-      const id = test(name) ? processId(Number(name)) : undefined;
-      if (id !== undefined) found.push(id);
+    let names = readdirSync("/proc").filter((name) => isNumber(name) && !seen.has(name));
+    if (names.length === 0) break;
+    for (const name of names) seen.add(name);
+    for (let looks = 1; names.length > 0; looks++) {
+      const again: string[] = [];
+      for (const [index, name] of names.entries()) {
+        if (index % LOOK_BATCH === LOOK_BATCH - 1) await nextTurn();
+        const stat = statOf(Number(name));
+        if (stat === undefined) continue;
+        const marks = marksOf(name, stat);
+        if (test(name, stat, marks ?? [])) yield { pid: Number(name), started: stat.startTicks };
+        else if (marks !== undefined) continue;
+        else if (looks < UNTOLD_LOOKS && untold.get(name) !== stat.startTicks) again.push(name);
+        else usedUp.set(name, stat.startTicks);
+      }
+      names = again;
+      // Most execs are over by the time when all others have been looked at once.
+      if (names.length > 0 && looks > 1) await delay(POLL_MS);
     }
   }
+  untold = usedUp;
 }
 
-/** Undefined where a process has none. The environment belongs to the memory, which a thread has until it ends: not only the first. */
-function marksOf(pid: string): string[] | undefined {
-  let environment = environmentOf(pid);
-  if (environment?.length === 0) {
-    for (const thread of threadsOf(pid)) {
-      if (thread !== pid) environment = environmentOf(`${pid}/task/${thread}`);
-      if (environment !== undefined && environment.length > 0) break;
-    }
-  }
+/** Undefined where that can't be told yet. */
+function marksOf(pid: string, stat: ProcessStat): string[] | undefined {
+  const environment = environmentOf(pid, stat);
   if (environment === undefined) return undefined;
   for (let at = environment.indexOf(ENTRY); at !== -1; at = environment.indexOf(ENTRY, at + 1)) {
     if (at > 0 && environment[at - 1] !== 0) continue;
@@ -144,26 +162,7 @@ function marksOf(pid: string): string[] | undefined {
     const value = environment.toString("latin1", at + ENTRY.length, end === -1 ? environment.length : end);
     return value.split(SEPARATOR);
   }
-  return undefined;
-}
-
-/** Undefined where the process is gone or may not be looked at: then it may not be killed either. Valid until the next call. */
-function environmentOf(pid: string): Buffer | undefined {
-  const path = `/proc/${pid}/environ`;
-  try {
-    const fd = openSync(path, "r");
-    try {
-      const length = readSync(fd, buffer, 0, ENVIRONMENT_BYTES, 0);
-      if (length < ENVIRONMENT_BYTES) return buffer.subarray(0, length);
-    } finally {
-      closeSync(fd);
-    }
-    return readFileSync(path);
-  } catch (error) {
-    const { code = "" } = error as NodeJS.ErrnoException;
-    if (["ENOENT", "ESRCH", "EACCES", "EPERM"].includes(code)) return undefined;
-    throw error;
-  }
+  return [];
 }
 
 /** Two processes with the same one mean the same by a number and a start time. */

@@ -19,7 +19,10 @@ export function whenGroupGone(leader: number, pollMs: number, then: () => void):
   else then();
 }
 
-/** Whether a process of the group still runs. One that only waits to be reaped by its parent can't touch anything. */
+/**
+ * Whether a process of the group still runs. One that only waits to be reaped by its parent can't touch anything; one whose first thread
+ * has ended may have others.
+ */
 export function groupRuns(leader: number): boolean {
   try {
     process.kill(-leader, 0);
@@ -29,7 +32,7 @@ export function groupRuns(leader: number): boolean {
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     const stat = readStat(name);
-    if (stat !== undefined && stat.group === leader && !hasEnded(stat)) return true;
+    if (stat?.group === leader && !(hasEnded(stat) && stat.threads === 1)) return true;
   }
   return false;
 }

@@ -28,12 +28,12 @@ export function isRunning({ pid, started }: ProcessId): boolean {
 
 /**
  * Whether nothing of it is left that could touch anything: it is reaped, or only waits for that. A process that looks ended has
- * threads that may still hang in the kernel, with a write in hand.
+ * threads that may still hang in the kernel, with a write in hand. A thread that begins a program takes the place of the first one: state
+ * and number of threads are of one look, so that this one's end is not taken for that of all.
  */
 export function isGone({ pid, started }: ProcessId): boolean {
   const stat = statOf(pid);
-  if (stat === undefined || stat.startTicks !== started) return true;
-  return hasEnded(stat) && threadsOf(pid).every((thread) => thread === `${pid}`);
+  return stat === undefined || stat.startTicks !== started || (hasEnded(stat) && stat.threads === 1);
 }
 
 /** Its state in one letter, of the thread that hangs most: for people. Undefined where it is gone. */
@@ -55,14 +55,15 @@ function isKilled(pid: number): boolean {
   return [...masks].some(([, mask]) => (BigInt(`0x${mask}`) & SIGKILL_BIT) !== 0n);
 }
 
-function statOf(pid: number): ProcessStat | undefined {
+/** As `readStat`, but throws where the machine doesn't let it look at a process that is in reach. */
+export function statOf(pid: number): ProcessStat | undefined {
   const stat = readStat(pid);
-  if (stat === undefined && exists(pid)) throw new Error(`Cannot look at process ${pid}, though it is there`);
+  if (stat === undefined && isInReach(pid)) throw new Error(`Cannot look at process ${pid}, though it is there`);
   return stat;
 }
 
-/** One that may not be signalled is another user's by now. */
-function exists(pid: number): boolean {
+/** Whether there is such a process, and this user may end it. */
+export function isInReach(pid: number): boolean {
   try {
     return process.kill(pid, 0);
   } catch {

@@ -6,6 +6,9 @@ const getpagesize: () => number = libc.func("int getpagesize()");
 /** The unit of times in /proc/<pid>/stat: USER_HZ, which is the same on all machines that Node runs on. */
 const TICK_MS = 10;
 const NS_PER_MS = 1e6;
+/** Flags in /proc/<pid>/stat: PF_EXITING and PF_KTHREAD of the kernel's include/linux/sched.h. */
+const EXITING = 0x4;
+const KERNEL_THREAD = 0x20_0000;
 
 /** What the kernel says of a process. Times in milliseconds since its start. */
 export interface ProcessVitals {
@@ -40,8 +43,19 @@ export interface ProcessStat {
   readonly cpuMs: number;
   /** The same of its children that have ended and that it has taken notice of. */
   readonly childrenCpuMs: number;
+  /** The first one counts until the process is reaped, the others until they have ended. 0 while it is being reaped. */
+  readonly threads: number;
   /** When it was started, in clock ticks since the machine was: with its number, what tells it from all others. */
   readonly startTicks: number;
+  /** A thread of the kernel's own: it has no program. */
+  readonly isKernels: boolean;
+  /** It is on its way out: its memory goes first, its files later. */
+  readonly isEnding: boolean;
+  /**
+   * Whether its program was given an environment. `unknown`: an exec hasn't come so far yet, or it has no memory any more. Where it may
+   * not be looked at, there is `none`.
+   */
+  readonly environment: "some" | "none" | "unknown";
 }
 
 /**
@@ -97,7 +111,11 @@ export function oomKills(): number {
 
 /**
  * proc_pid_stat(5): pid (command) state ppid pgrp session … utime stime cutime cstime …, these being fields 14 to 17, …
- * starttime, field 22.
+ * num_threads, field 20, … starttime, field 22. startcode is field 26, env_start and env_end are 50 and 51.
+ *
+ * An exec has new memory from a certain step on, all of whose addresses are 0; it writes the bounds of the environment next, and
+ * where the code begins after that (load_elf_binary in the kernel's fs/binfmt_elf.c). So who is told of code is told the true
+ * bounds. To those who may not know startcode is 1, and the bounds are 0.
  */
 function parseStat(text: string | undefined): ProcessStat | undefined {
   if (text === undefined) return undefined;
@@ -108,7 +126,19 @@ function parseStat(text: string | undefined): ProcessStat | undefined {
   // The state is field 3.
   const timeMs = (field: number): number => Number(fields[field - 3]) * TICK_MS;
   const times = { cpuMs: timeMs(14) + timeMs(15), childrenCpuMs: timeMs(16) + timeMs(17) };
-  return { state, ...ids, ...times, startTicks: Number(fields[22 - 3]) };
+  const flags = Number(fields[9 - 3]);
+  const isSettled = fields[26 - 3] !== "0";
+  const hasVariables = fields[50 - 3] !== fields[51 - 3];
+  return {
+    state,
+    ...ids,
+    ...times,
+    threads: Number(fields[20 - 3]),
+    startTicks: Number(fields[22 - 3]),
+    isKernels: (flags & KERNEL_THREAD) !== 0,
+    isEnding: (flags & EXITING) !== 0,
+    environment: !isSettled ? "unknown" : hasVariables ? "some" : "none",
+  };
 }
 
 /** What a thread has had of the cores: nanoseconds on one, nanoseconds ready without one. Not every kernel counts them. */
