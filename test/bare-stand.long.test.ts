@@ -81,7 +81,7 @@ test("server and relay die with a process that is killed", { skip: peer("nbdkit"
     const source = { ...order(nbdkit(newDisk(scene))).source, folder: scene.folder };
     const code = `
       const { BareStand } = await import(${JSON.stringify(STAND)});
-      const options = { source: ${JSON.stringify(source)}, recovery: "qemu-reconnect", struckAt() {}, tell() {} };
+      const options = { source: ${JSON.stringify(source)}, recovery: "qemu-reconnect", strikes: () => [], tell() {} };
       const stand = new BareStand(options);
       await stand.start();
       console.log(stand.victim());`;
@@ -104,7 +104,7 @@ function nbdkit(disk: string, ...more: readonly string[]): string {
 
 function order(command: string) {
   const source = { type: "command", command, folder: "/", name: "", connections: 1 } as const;
-  return { source, struckAt: () => undefined, tell() {} };
+  return { source, strikes: () => [], tell() {} };
 }
 
 async function startStand(scene: Scene, recovery: Recovery, command: string): Promise<BareStand> {

@@ -136,7 +136,7 @@ async function startTarget(scene: Scene, subject: Subject, via: Via): Promise<Ta
   if (via === "Skink") return await startFront(scene, spec, true);
   const { recovery } = subject;
   if (recovery === undefined || spec.source.type !== "command") return await startFront(scene, spec, false);
-  const stand = new BareStand({ source: spec.source, recovery, struckAt: () => undefined, tell() {} });
+  const stand = new BareStand({ source: spec.source, recovery, strikes: () => [], tell() {} });
   scene.defer(() => stand.end());
   await stand.start();
   return {

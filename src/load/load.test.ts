@@ -1,9 +1,10 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { SeededRandom } from "../block/random.ts";
 import { NbdRequestError } from "../nbd/client/errors.ts";
 import { type LoadClient, type LoadOptions, VerifyingLoad } from "./load.ts";
 import { LOAD_PATTERNS } from "./pattern.ts";
-import { blocks } from "./patterns.ts";
+import { blocks, type Choice, PATTERNS } from "./patterns.ts";
 import type { WrongKind } from "./wrong.ts";
 
 const DISK_BYTES = 1 << 20;
@@ -93,6 +94,51 @@ for (const pattern of LOAD_PATTERNS) {
     assert.notDeepEqual(await asked(1), await asked(2));
   });
 }
+
+test("what the sequential pattern has written it reads back before it writes there again, however few places there are", () => {
+  for (const [sectors, lanes] of [
+    [4096, 16],
+    [1000, 3],
+    [64, 8],
+    [8, 1],
+  ] as const) {
+    const unread = new Set<number>();
+    const written = new Set<number>();
+    const random = new SeededRandom(1);
+    const draws = Array.from({ length: lanes }, (_, lane) =>
+      PATTERNS.sequential({ sectors, sectorBytes: 512, lane, lanes }),
+    );
+    const choice: Choice = { kind: "read", sector: 0, count: 1, fua: false, mayTrim: false };
+    for (let request = 0; request < 6 * sectors; request++) {
+      // Lanes don't wait for each other.
+      draws[random.below(lanes)]?.(random, choice);
+      const { kind, sector } = choice;
+      if (kind === "write") {
+        assert.ok(!unread.has(sector), `sector ${sector} of ${sectors} was written twice, and not read`);
+        unread.add(sector);
+        written.add(sector);
+      } else if (kind === "read")
+        assert.ok(unread.delete(sector), `sector ${sector} was read without having been written`);
+    }
+    assert.equal(written.size, sectors / 8);
+  }
+});
+
+test("before all else every sector may be written once, and what goes wrong with that is counted", async () => {
+  const disk = new Disk();
+  const load = new VerifyingLoad([disk], { ...OPTIONS, bytes: DISK_BYTES - 512 });
+  await load.writeAll();
+  const { writes, requests, errors } = load.tally;
+  assert.deepEqual({ writes, requests, errors }, { writes: 4, requests: 4, errors: 0 });
+  assert.ok(disk.bytes.subarray(0, DISK_BYTES - 512).some((byte) => byte !== 0));
+  disk.bytes.fill(0);
+  await load.readBack();
+  assert.equal(load.tally.wrong, DISK_BYTES / 512 - 1);
+  disk.error = new Error("no");
+  await load.writeAll();
+  assert.equal(load.tally.errors, 4);
+  assert.equal(load.tally.firstError, "write: no");
+});
 
 const FAULTS: readonly (readonly [WrongKind, Deed])[] = [
   ["lost", () => {}],

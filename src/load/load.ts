@@ -13,8 +13,8 @@ export type { LoadTally } from "./tally.ts";
 
 /** Stamps need some room: also of servers whose blocks are smaller. */
 const MIN_SECTOR_BYTES = 512;
-/** Of each request of a read-back. */
-const READ_BACK_BYTES = 256 << 10;
+/** Of each request that is one of those for the whole region. */
+const WHOLE_REGION_BYTES = 256 << 10;
 
 export interface LoadOptions {
   readonly pattern: LoadPattern | PatternMaker;
@@ -95,6 +95,24 @@ export class VerifyingLoad {
   }
 
   /**
+   * Writes every sector of the region once, one request after another: for who has to have seen each of them. For a load that is at
+   * rest. Errors are counted as those of any request, and the rest is written all the same.
+   */
+  async writeAll(): Promise<void> {
+    this.#lastAt = performance.now();
+    const [client] = this.#clients as [LoadClient];
+    const { sectors, sectorBytes } = this.history;
+    const most = this.#wholeRegionSectors();
+    for (let sector = 0; sector < sectors; sector += most) {
+      const count = Math.min(most, sectors - sector);
+      const error = await this.#change("stamp", { sector, count }, false, (change) =>
+        client.write(sector * sectorBytes, this.history.stamped(change)),
+      );
+      if (isGone(client, error)) return;
+    }
+  }
+
+  /**
    * Flushes, if that isn't left out, then reads and checks every sector of the region, at the depth of the load. For a load that
    * is at rest: what it was promised so far has to be there with a flush or without.
    */
@@ -103,7 +121,7 @@ export class VerifyingLoad {
     const asked = this.#clients.find(({ connected }) => connected) ?? this.#clients[0];
     if (flush && asked?.canFlush) await this.#flush(asked);
     const { sectors, sectorBytes } = this.history;
-    const most = Math.min(sectors, Math.max(1, READ_BACK_BYTES / sectorBytes));
+    const most = this.#wholeRegionSectors();
     const left = Array.from({ length: Math.ceil(sectors / most) }, (_, part) => part * most).reverse();
     let lanes = this.#lanes;
     const work = async ({ client }: Lane): Promise<void> => {
@@ -175,6 +193,11 @@ export class VerifyingLoad {
     }
   }
 
+  #wholeRegionSectors(): number {
+    const { sectors, sectorBytes } = this.history;
+    return Math.min(sectors, Math.max(1, WHOLE_REGION_BYTES / sectorBytes));
+  }
+
   async #read(client: LoadClient, sector: number, count: number, into: Uint8Array): Promise<Error | undefined> {
     const read = this.history.beginRead(sector, count);
     try {
@@ -190,7 +213,7 @@ export class VerifyingLoad {
 
   async #change(
     content: Content,
-    { sector, count }: Choice,
+    { sector, count }: Pick<Choice, "sector" | "count">,
     fua: boolean,
     ask: (change: ReturnType<SectorHistory["begin"]>) => Promise<void>,
   ): Promise<Error | undefined> {

@@ -32,7 +32,7 @@ const MAX_REQUEST_BYTES = 1 << 20;
 /** What `overlapping` loves: as many sectors as two of its largest requests and some more. */
 const HOT_SECTORS = 48;
 const MAX_HOT_REQUEST_SECTORS = 16;
-/** What `sequential` writes at once, and how many of these further behind it reads. */
+/** What `sequential` writes at once, and how many of these further behind a lane reads, at most. */
 const SEQUENTIAL_SECTORS = 8;
 const READ_BEHIND = 16;
 
@@ -95,20 +95,30 @@ function flushHeavy({ sectors, sectorBytes }: LaneRegion): Draw {
   };
 }
 
-/** Lanes take turns: together they go through the region once after another, each reading back what it wrote a while ago. */
+/**
+ * Lanes take turns: together they go through the region once after another. A lane reads back each place that it has written, some way
+ * behind, and before it comes there again: so no lie is written over before anybody has seen it. Where the region has fewer
+ * places than there are lanes, some lanes share one.
+ */
 function sequential({ sectors, sectorBytes, lane, lanes }: LaneRegion): Draw {
   const count = mostSectors(sectors, sectorBytes, SEQUENTIAL_SECTORS);
   const places = Math.floor(sectors / count);
-  let turn = 0;
+  const own = Math.max(1, Math.ceil((places - lane) / lanes));
+  const behind = Math.min(READ_BEHIND, own);
+  // In places of this lane, since the start. A flush takes the place of neither.
+  let written = 0;
+  let read = 0;
   return (random, choice) => {
-    const step = Math.floor(turn / 2);
-    const isRead = turn++ % 2 === 1 && step >= READ_BEHIND;
-    const at = (isRead ? step - READ_BEHIND : step) * lanes + lane;
-    choice.kind = isRead ? "read" : "write";
-    choice.sector = (at % places) * count;
     choice.count = count;
     choice.fua = false;
-    if (random.below(64) === 0) choice.kind = "flush";
+    if (random.below(64) === 0) {
+      choice.kind = "flush";
+      return;
+    }
+    const isRead = written - read === behind;
+    const step = isRead ? read++ : written++;
+    choice.kind = isRead ? "read" : "write";
+    choice.sector = (((step % own) * lanes + lane) % places) * count;
   };
 }
 

@@ -1,20 +1,16 @@
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { SkinkError } from "../block/errors.ts";
-import { commandName } from "../front/server-spec.ts";
-import { type DeviceSpec, parseSpec } from "../front/spec.ts";
+import { parseSpec } from "../front/spec.ts";
 import { Guardian } from "../link/nbd/guardian.ts";
 import { newMark } from "../link/process-family.ts";
 import { drawTrial, type Menu, tiersOf } from "./draw.ts";
 import { menuOf } from "./menu.ts";
 import type { Campaign, CampaignOptions, TrialResult } from "./plan.ts";
 import { isBare } from "./prepare.ts";
+import { versionsOf } from "./versions.ts";
 import { type Story, WorkerProcess } from "./worker-process.ts";
-
-/** For a server to say its version; one that can't, serves instead. */
-const VERSION_MS = 3000;
 
 export interface CampaignOrder extends CampaignOptions {
   /** It ends with whichever comes first. Without either there is no end but the signal's. */
@@ -86,7 +82,7 @@ export async function runCampaign(
   trials.sort((one, other) => one.plan.index - other.plan.index);
   return {
     format: "skink-torture-1",
-    versions: versionsOf(parseSpec(options.spec)),
+    versions: versionsOf(parseSpec(options.spec), options),
     options,
     startedAt: startedAt.toISOString(),
     seconds: elapsed(),
@@ -102,23 +98,4 @@ function menuFor(options: CampaignOptions, folder: string): Menu {
   if (missing.length < wanted.length) return menu;
   const what = `there is no ${missing.join(" or ")} fault that it could be given`;
   throw new SkinkError("bad-usage", `Cannot torture ${options.spec}: ${what}, another tier was wanted`);
-}
-
-/** Of Skink, of Node, and of a server what it says of itself. */
-function versionsOf({ source }: DeviceSpec): Record<string, string> {
-  const file = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  const own = { skink: (JSON.parse(file) as { version: string }).version, node: process.versions.node };
-  if (source.type !== "command") return own;
-  const [program = ""] = source.command.trim().split(/\s+/);
-  const { stdout } = spawnSync(program, ["--version"], {
-    encoding: "utf8",
-    timeout: VERSION_MS,
-    killSignal: "SIGKILL",
-  });
-  const said =
-    stdout
-      ?.split("\n")[0]
-      ?.replace(`${commandName(program)} `, "")
-      .trim() ?? "";
-  return said === "" ? own : { ...own, [commandName(program)]: said };
 }

@@ -49,8 +49,11 @@ export interface WireFault {
   readonly nth: number;
 }
 
-export const PROCESS_KINDS = ["kill", "stop", "loop", "memory", "exit", "rejection"] as const;
-/** SIGKILL, SIGSTOP for a while, an endless loop, memory without end, process.exit, an unhandled rejection. */
+export const PROCESS_KINDS = ["kill", "kill-all", "stop", "loop", "memory", "exit", "rejection"] as const;
+/**
+ * SIGKILL; SIGKILL of the drivers of several devices at once, each with what it has started; SIGSTOP for a while, an endless loop, memory
+ * without end, process.exit, an unhandled rejection.
+ */
 export type ProcessKind = (typeof PROCESS_KINDS)[number];
 
 export interface ProcessFault {
@@ -104,6 +107,10 @@ export interface TrialResult {
   readonly outcome: Outcome;
   /** Whether the fault is known to have struck (for the code tier: that the changed code was loaded and run). */
   readonly struck: boolean;
+  /** When it struck for the first time, where that is known: milliseconds since the load began, less than 0 before that … */
+  readonly struckMs: number | undefined;
+  /** … and how many requests had been answered by then, as it was seen a few milliseconds before at most. */
+  readonly struckRequests: number | undefined;
   readonly detections: readonly Detection[];
   readonly restarts: number;
   /** What the device was at the end: "live", "failed", …. */
@@ -151,7 +158,7 @@ export type Recovery = "client" | "nbdkit-retry" | "qemu-reconnect";
 /** A campaign as it is kept: the JSON report, from which the others are made. */
 export interface Campaign {
   readonly format: "skink-torture-1";
-  /** Of Skink, of Node, and of a foreign server. */
+  /** Of Skink, of Node, of a foreign server, and of who reconnects to it where that is a program of its own. */
   readonly versions: Readonly<Record<string, string>>;
   readonly options: CampaignOptions;
   /** ISO 8601. */

@@ -14,7 +14,9 @@ export interface StandOrder {
   readonly folder: string;
   /** Left out: nothing is done to the driver. */
   readonly fault?: Fault;
-  struckAt(): number | undefined;
+  /** Of devices beside it, where the fault strikes several: with stores of their own, too. */
+  readonly neighbours?: readonly DeviceSpec[];
+  strikes(): readonly number[];
   tell(line: string): void;
 }
 
@@ -25,14 +27,14 @@ export function isBare(spec: DeviceSpec, { shadow }: Pick<CampaignOptions, "shad
 
 /** A device for one trial, with its fault in it where that is not done from outside. Nothing runs yet. */
 export function prepareStand(order: StandOrder): { readonly stand: PreparedStand; readonly mark: () => StrikeMark } {
-  const { options, folder, fault, struckAt, tell } = order;
+  const { options, folder, fault, neighbours = [], strikes, tell } = order;
   const { verify, shadow, recovery } = options;
   const mark = (): StrikeMark => Strikes.of(folder);
   if (isBare(order.spec, options) && order.spec.source.type === "command") {
-    const stand = new BareStand({ source: order.spec.source, recovery: recovery ?? "client", struckAt, tell });
+    const stand = new BareStand({ source: order.spec.source, recovery: recovery ?? "client", strikes, tell });
     return { stand, mark };
   }
   const spec = fault === undefined ? order.spec : tamperedSpec(order.spec, { fault }, folder);
   if (spec === undefined) throw new Error(`${order.spec.kind} can't be given a ${fault?.kind} fault`);
-  return { stand: new SkinkStand({ spec, verify, shadow, struckAt, tell }), mark };
+  return { stand: new SkinkStand({ spec, neighbours, verify, shadow, strikes, tell }), mark };
 }

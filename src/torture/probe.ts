@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { SkinkError } from "../block/errors.ts";
 import { parseSpec } from "../front/spec.ts";
 import { NbdClient } from "../nbd/client/client.ts";
+import { REGION_BYTES } from "./loads.ts";
 import { DISK_PLACE, FOLDER_PLACE, isAlwaysFresh, placeSpec } from "./place.ts";
 import type { CampaignOptions } from "./plan.ts";
 import { prepareStand } from "./prepare.ts";
-import { REGION_BYTES } from "./trial.ts";
 
 /**
  * Whether trials can be made of a target, before any is: it starts without a fault, can be written to, has what was written, and the
@@ -20,7 +20,7 @@ export async function probe(options: CampaignOptions, folder: string): Promise<v
     const own = join(folder, turn);
     mkdirSync(own);
     const spec = placeSpec(options.spec, own);
-    const { stand } = prepareStand({ spec, options, folder: own, struckAt: () => undefined, tell: () => {} });
+    const { stand } = prepareStand({ spec, options, folder: own, strikes: () => [], tell: () => {} });
     try {
       await stand.start();
       const client = await NbdClient.connect(stand.uri);

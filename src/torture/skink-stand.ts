@@ -5,7 +5,8 @@ import type { DeviceStatus } from "../front/status.ts";
 import { readStat } from "../os/process-stat.ts";
 import type { Policy } from "../supervisor/policy.ts";
 import type { Detection } from "./plan.ts";
-import type { Findings, Stand } from "./stand.ts";
+import type { Findings, Neighbour, Stand } from "./stand.ts";
+import { StrikeClock } from "./strike-clock.ts";
 import { waitFor, within } from "./wait.ts";
 
 const DEVICE = "torture";
@@ -13,6 +14,8 @@ const DEVICE = "torture";
 const SETTLE_MS = 60_000;
 /** More than an orderly stop may take by the policy. */
 const STOP_MS = 20_000;
+/** What a device doesn't leave by itself. */
+const AT_REST: readonly DeviceStatus["state"][] = ["live", "degraded", "failed"];
 /** How often is looked for a new process of the driver. */
 const LOOK_MS = 5;
 
@@ -43,49 +46,70 @@ const LIMITS = { digestBytes: 4 << 20 };
 
 export interface SkinkStandOptions {
   readonly spec: DeviceSpec;
+  /** Of devices beside it: see Stand. None if left out. */
+  readonly neighbours?: readonly DeviceSpec[];
   readonly verify: "none" | "digests";
   /** Whether the shadow retains anything. */
   readonly shadow: boolean;
-  /** When the newest fault struck, by Date.now(), if any has. */
-  struckAt(): number | undefined;
+  /** When the fault has struck so far, by Date.now(), oldest first. */
+  strikes(): readonly number[];
   /** Takes a line for the story of the trial. */
   tell(line: string): void;
 }
 
-/** A front in this process, with a driver or server behind it. */
+/** Something found about a device. `halts`: the incarnation is given up for it, so that there is something to recover from. */
+interface Finding {
+  readonly device: string;
+  readonly at: number;
+  readonly halts: boolean;
+  detection: Detection;
+}
+
+/** A front in this process, with a driver or server behind it, and perhaps others beside that. */
 export class SkinkStand implements Stand {
   readonly reconnects = false;
+  readonly neighbours: readonly Neighbour[];
   readonly #options: SkinkStandOptions;
   readonly #front: Front;
   readonly #following = new AbortController();
-  /** `halts`: the incarnation is given up for it, so that there is something to recover from. */
-  readonly #detections: { at: number; halts: boolean; detection: Detection }[] = [];
+  readonly #detections: Finding[] = [];
+  /** Of each device. */
+  readonly #clocks: ReadonlyMap<string, StrikeClock>;
   readonly #cpuBefore = process.cpuUsage();
   readonly #childrenBefore = childrenCpuMs();
   readonly #victimCallbacks: ((pid: number) => void)[] = [];
   #victim: number | undefined;
   #looking: NodeJS.Timeout | undefined;
-  #reportedStrike: number | undefined;
-  #last: DeviceStatus | undefined;
+  #last: readonly DeviceStatus[] | undefined;
   #incident: string | undefined;
 
   /** Nothing runs yet. */
   constructor(options: SkinkStandOptions) {
     this.#options = options;
-    const { spec, shadow, verify } = options;
+    const { spec, neighbours = [], shadow, verify } = options;
+    const names = [DEVICE, ...neighbours.map((_, index) => `${DEVICE}-${index + 2}`)];
     this.#front = new Front({
-      devices: [
-        {
-          name: DEVICE,
-          spec,
-          retains: shadow,
-          ...(verify === "none" ? {} : { verify }),
-          // Each trial has a store of its own.
-          shared: true,
-          policy: TORTURE_POLICY,
-          limits: LIMITS,
+      devices: [spec, ...neighbours].map((spec, index) => ({
+        name: names[index] as string,
+        spec,
+        retains: shadow,
+        ...(verify === "none" ? {} : { verify }),
+        // Each trial has stores of its own.
+        shared: true,
+        policy: TORTURE_POLICY,
+        limits: LIMITS,
+      })),
+    });
+    this.#clocks = new Map(names.map((name) => [name, new StrikeClock(() => options.strikes())]));
+    this.neighbours = neighbours.map((_, index) => {
+      const name = names[index + 1] as string;
+      const uri = (): string => this.#front.uri(name);
+      return {
+        get uri() {
+          return uri();
         },
-      ],
+        victim: () => pidOf(this.#status()[index + 1]),
+      };
     });
   }
 
@@ -114,27 +138,25 @@ export class SkinkStand implements Stand {
   }
 
   findings(): Findings {
-    const { state, restarts } = this.#status();
+    const devices = this.#status();
     const { user, system } = process.cpuUsage(this.#cpuBefore);
-    const living = this.#victim === undefined ? undefined : readStat(this.#victim);
-    const livingMs = living === undefined ? 0 : living.cpuMs + living.childrenCpuMs;
     return {
       detections: this.#detections.map(({ detection }) => detection),
-      restarts,
-      state,
-      driverCpuMs: childrenCpuMs() - this.#childrenBefore + livingMs,
+      restarts: sum(devices.map(({ restarts }) => restarts)),
+      state: worst(devices.map(({ state }) => state)),
+      driverCpuMs: childrenCpuMs() - this.#childrenBefore + sum(devices.map((device) => cpuMsOf(pidOf(device)))),
       frontCpuMs: (user + system) / 1000,
       ...(this.#incident === undefined ? {} : { incident: this.#incident }),
     };
   }
 
-  /** Rejects where the device has failed, or doesn't come back. */
+  /** Rejects where a device has failed, or doesn't come back. */
   async settled(): Promise<void> {
-    const state = await waitFor(SETTLE_MS, () => {
-      const { state } = this.#status();
-      return state === "live" || state === "degraded" || state === "failed" ? state : undefined;
+    const states = await waitFor(SETTLE_MS, () => {
+      const states = this.#status().map(({ state }) => state);
+      return states.every((state) => AT_REST.includes(state)) ? states : undefined;
     });
-    if (state === "failed" || state === undefined) throw new Error(`The device is ${this.#status().state}`);
+    if (states === undefined || states.includes("failed")) throw new Error(`The device is ${this.findings().state}`);
   }
 
   async end(): Promise<void> {
@@ -148,12 +170,13 @@ export class SkinkStand implements Stand {
     this.#incident = `the front did not stop within ${STOP_MS} ms`;
   }
 
-  #status(): DeviceStatus {
-    return this.#last ?? (this.#front.status().devices[0] as DeviceStatus);
+  /** Of all devices, the stand's own first. */
+  #status(): readonly DeviceStatus[] {
+    return this.#last ?? this.#front.status().devices;
   }
 
   #look(): void {
-    const pid = this.#status().driver.pid ?? undefined;
+    const pid = pidOf(this.#status()[0]);
     if (pid === this.#victim) return;
     this.#victim = pid;
     if (pid === undefined) return;
@@ -163,7 +186,8 @@ export class SkinkStand implements Stand {
   async #follow(): Promise<void> {
     for await (const event of this.#front.events(this.#following.signal)) {
       if (event.type === "missed") continue;
-      this.#options.tell(`${event.type}: ${event.reason}`);
+      const who = event.device === DEVICE ? "" : ` of ${event.device}`;
+      this.#options.tell(`${event.type}${who}: ${event.reason}`);
       this.#take(event);
       this.#look();
     }
@@ -173,24 +197,40 @@ export class SkinkStand implements Stand {
     if (event.type === "fault") this.#detected(event, event.fault, true);
     // What takes a restart is told as a fault of its own.
     else if (event.type === "lie" && event.cure !== "restart") this.#detected(event, "lie", false);
-    else if (event.type === "live") this.#recovered(Date.parse(event.time));
+    else if (event.type === "live") this.#recovered(event.device, Date.parse(event.time));
   }
 
-  #detected({ time, reason }: FrontEvent, kind: string, halts: boolean): void {
+  #detected({ device, time, reason }: FrontEvent, kind: string, halts: boolean): void {
     const at = Date.parse(time);
-    const struckAt = this.#options.struckAt();
-    const isNew = struckAt !== undefined && struckAt !== this.#reportedStrike && struckAt <= at;
-    if (isNew) this.#reportedStrike = struckAt;
-    const detectMs = isNew ? at - struckAt : undefined;
-    this.#detections.push({ at, halts, detection: { kind, reason, detectMs, recoverMs: undefined } });
+    const detectMs = this.#clocks.get(device)?.detected(at);
+    this.#detections.push({ device, at, halts, detection: { kind, reason, detectMs, recoverMs: undefined } });
   }
 
-  #recovered(now: number): void {
+  #recovered(device: string, now: number): void {
     for (const entry of this.#detections) {
-      if (!entry.halts || entry.detection.recoverMs !== undefined) continue;
+      if (entry.device !== device || !entry.halts || entry.detection.recoverMs !== undefined) continue;
       entry.detection = { ...entry.detection, recoverMs: now - entry.at };
     }
   }
+}
+
+function pidOf(device: DeviceStatus | undefined): number | undefined {
+  return device?.driver.pid ?? undefined;
+}
+
+/** Of several devices, that which clients have least of. */
+function worst(states: readonly DeviceStatus["state"][]): DeviceStatus["state"] {
+  const stuck = (["failed", "held"] as const).find((state) => states.includes(state));
+  return stuck ?? states.find((state) => state !== "live") ?? "live";
+}
+
+function cpuMsOf(pid: number | undefined): number {
+  const stat = pid === undefined ? undefined : readStat(pid);
+  return stat === undefined ? 0 : stat.cpuMs + stat.childrenCpuMs;
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 function childrenCpuMs(): number {

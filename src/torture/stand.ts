@@ -1,5 +1,11 @@
 import type { Detection } from "./plan.ts";
 
+/** A device of its own under the same front, with a store of its own. */
+export interface Neighbour {
+  readonly uri: string;
+  victim(): number | undefined;
+}
+
 /**
  * What a trial's load talks to: a target with whatever stands in front of it and brings it back. Made anew for each trial, with a
  * store that is all zeroes.
@@ -13,6 +19,8 @@ export interface Stand {
   victim(): number | undefined;
   /** Calls back with each new process that stores, the first one too, as early as it is known. */
   onVictim(callback: (pid: number) => void): void;
+  /** Devices beside it, where "kill-all" is to strike: loaded and judged as it is. All that is said of the stand is said of them, too. */
+  readonly neighbours: readonly Neighbour[];
   /** What has been noticed so far. */
   findings(): Findings;
   /** Resolves when it serves again, or rejects when it never will: within a time of its own. Faults are over by then. */

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type TestContext, test } from "node:test";
 import { SeededRandom } from "../block/random.ts";
+import { killGroup } from "../link/process-group.ts";
 import { readStat } from "../os/process-stat.ts";
 import type { ProcessFault } from "./plan.ts";
 import { Striker } from "./striker.ts";
@@ -21,10 +22,11 @@ const KILL: ProcessFault = {
 /** Processes that do nothing, one at a time. */
 class Patients {
   readonly #callbacks: ((pid: number) => void)[] = [];
+  readonly neighbours: { readonly uri: string; victim(): number | undefined }[] = [];
   child: ChildProcess | undefined;
 
   next(): ChildProcess {
-    const child = spawn("sleep", ["60"]);
+    const child = spawn("sleep", ["60"], { detached: true });
     this.child = child;
     child.once("exit", () => {
       if (this.child === child) this.child = undefined;
@@ -67,7 +69,7 @@ test("a row of kills strikes one process after another, and then no more", LIMIT
     child = them.next();
   }
   assert.equal(striker.isOver, true);
-  assert.ok((striker.struckAt ?? 0) > 0);
+  assert.equal(striker.strikes.length, 3);
   child.kill("SIGTERM");
   assert.deepEqual(await once(child, "exit"), [null, "SIGTERM"]);
 });
@@ -76,8 +78,32 @@ test("a strike that finds nobody is for the next process", LIMIT, async (t) => {
   const { patients: them, striker } = patients(t, {});
   striker.begin();
   await waitFor(50, () => undefined);
-  assert.equal(striker.struckAt, undefined);
+  assert.deepEqual(striker.strikes, []);
   assert.deepEqual(await once(them.next(), "exit"), [null, "SIGKILL"]);
+});
+
+test("kill-all kills the drivers of all devices at once, each with what it has started", LIMIT, async (t) => {
+  const { patients: them, striker } = patients(t, { kind: "kill-all", strikes: 2 });
+  const ends: Promise<unknown>[] = [];
+  const family = (): ChildProcess => {
+    const parent = spawn("sh", ["-c", "sleep 60 & wait"], { detached: true, stdio: ["ignore", "pipe", "ignore"] });
+    t.after(() => killGroup(parent.pid as number));
+    // The pipe is closed when the last one of them has gone.
+    ends.push(once(parent, "exit"), once(parent, "close"));
+    return parent;
+  };
+  const [one, other] = [family(), family()];
+  for (const { pid } of [one, other]) them.neighbours.push({ uri: "", victim: () => pid });
+  // Not there at the moment.
+  them.neighbours.push({ uri: "", victim: () => undefined });
+  them.child = family();
+  striker.begin();
+  await Promise.all(ends);
+  assert.deepEqual([striker.strikes.length, striker.killed, striker.isOver], [1, 3, false]);
+  // Nobody has noticed yet that the neighbours are gone.
+  const last = them.next();
+  await once(last, "exit");
+  assert.deepEqual([striker.strikes.length, striker.killed, striker.isOver], [2, 4, true]);
 });
 
 test("a stop ends by itself", LIMIT, async (t) => {

@@ -1,4 +1,5 @@
 import type { SeededRandom } from "../block/random.ts";
+import { killGroup } from "../link/process-group.ts";
 import type { ProcessFault } from "./plan.ts";
 import type { Stand } from "./stand.ts";
 
@@ -8,10 +9,12 @@ import type { Stand } from "./stand.ts";
  */
 const OPENING_MS = 150;
 
+type Victims = Pick<Stand, "victim" | "onVictim" | "neighbours">;
+
 /** Kills and stops of the process that stores, from outside, as a plan has them. */
 export class Striker {
   readonly #fault: ProcessFault;
-  readonly #stand: Pick<Stand, "victim" | "onVictim">;
+  readonly #stand: Victims;
   readonly #random: SeededRandom;
   readonly #timers = new Set<NodeJS.Timeout>();
   /** Those that are stopped. */
@@ -19,24 +22,30 @@ export class Striker {
   #left: number;
   /** A strike is due, and there is nobody to be struck. */
   #isDue = false;
-  #struckAt: number | undefined;
+  readonly #strikes: number[] = [];
+  readonly #killed = new Set<number>();
 
-  /** For kinds "kill" and "stop". Nothing is struck yet. */
-  constructor(fault: ProcessFault, stand: Pick<Stand, "victim" | "onVictim">, random: SeededRandom) {
+  /** For kinds "kill", "kill-all" and "stop". Nothing is struck yet. */
+  constructor(fault: ProcessFault, stand: Victims, random: SeededRandom) {
     this.#fault = fault;
     this.#stand = stand;
     this.#random = random;
     this.#left = fault.persistence === "persistent" ? Number.POSITIVE_INFINITY : fault.strikes;
   }
 
-  /** When the newest strike was, by Date.now(). */
-  get struckAt(): number | undefined {
-    return this.#struckAt;
+  /** When the strikes were, by Date.now(), oldest first. */
+  get strikes(): readonly number[] {
+    return this.#strikes;
+  }
+
+  /** How many processes have been killed: of the stand's devices, one each. */
+  get killed(): number {
+    return this.#killed.size;
   }
 
   /** Whether all strikes have been, and who was stopped goes on; with persistent ones, whether there has been one. */
   get isOver(): boolean {
-    if (this.#fault.persistence === "persistent") return this.#struckAt !== undefined;
+    if (this.#fault.persistence === "persistent") return this.#strikes.length > 0;
     return this.#left === 0 && this.#timers.size === 0;
   }
 
@@ -62,7 +71,7 @@ export class Striker {
     if (this.#left === 0) return;
     if (this.#isDue) return this.#strike(pid);
     // The row has not begun: the driver has been restarted for another reason.
-    if (this.#struckAt === undefined) return;
+    if (this.#strikes.length === 0) return;
     const { persistence, afterMs } = this.#fault;
     const isPersistent = persistence === "persistent";
     const ms = isPersistent
@@ -82,8 +91,27 @@ export class Striker {
     if (this.#left === 0 || this.#stand.victim() !== pid) return;
     this.#isDue = false;
     this.#left--;
-    this.#struckAt = Date.now();
-    if (this.#fault.kind === "kill") return signal(pid, "SIGKILL");
+    this.#strikes.push(Date.now());
+    if (this.#fault.kind === "kill") this.#kill([pid], signal);
+    else if (this.#fault.kind === "kill-all") this.#kill([pid, ...this.#neighbours()], killGroup);
+    else this.#stop(pid);
+  }
+
+  /** Those of the neighbours that run. */
+  #neighbours(): number[] {
+    return this.#stand.neighbours.map((one) => one.victim()).filter((pid) => pid !== undefined);
+  }
+
+  /** All in one turn of the event loop: nobody hears of one death before the last of them. */
+  #kill(pids: readonly number[], how: (pid: number, name: "SIGKILL") => void): void {
+    for (const pid of pids) {
+      how(pid, "SIGKILL");
+      // The death of a neighbour may not have been noticed since the last strike: it dies once.
+      this.#killed.add(pid);
+    }
+  }
+
+  #stop(pid: number): void {
     this.#stopped.add(pid);
     signal(pid, "SIGSTOP");
     this.#after(this.#fault.lastsMs, () => {

@@ -1,11 +1,16 @@
 import { strict as assert } from "node:assert";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { parseSpec } from "../front/spec.ts";
-import type { TrialPlan, TrialResult } from "./plan.ts";
+import type { ProcessFault, TrialPlan, TrialResult } from "./plan.ts";
 import { SkinkStand } from "./skink-stand.ts";
 import { type StrikeMark, Trial, type TrialParts } from "./trial.ts";
 
 const LIMIT = { timeout: 120_000 };
+const LOAD_MS = 50;
+const LINGER_MS = 5000;
 /** One that nothing carries out here. */
 const UNSTRUCK: TrialPlan = {
   index: 0,
@@ -25,9 +30,11 @@ class Restless extends SkinkStand {
   }
 }
 
-interface Setting extends Partial<Pick<TrialParts, "silenceMs">> {
+interface Setting extends Partial<Pick<TrialParts, "silenceMs" | "lingerMs" | "outlives">> {
+  readonly verify?: "none" | "digests";
   readonly plan?: TrialPlan;
-  readonly mark?: StrikeMark;
+  readonly mark?: StrikeMark | (() => StrikeMark);
+  readonly neighbours?: readonly string[];
   readonly Stand?: typeof SkinkStand;
   readonly spec?: string;
   /** Told each line of the story. */
@@ -35,12 +42,30 @@ interface Setting extends Partial<Pick<TrialParts, "silenceMs">> {
 }
 
 async function run(setting: Setting): Promise<TrialResult> {
-  const { plan = UNSTRUCK, Stand = SkinkStand, spec = "memory:8M", tell = () => {}, ...others } = setting;
-  const { mark = { struck: false, atMs: undefined }, ...rest } = others;
-  const common = { struckAt: () => trial.struckAt, tell: (line: string) => tell(line, stand, trial) };
-  const stand = new Stand({ ...common, spec: parseSpec(spec), verify: "none", shadow: true });
-  const options = { loadMs: 50, verify: "none" } as const;
-  const trial: Trial = new Trial({ ...common, ...rest, plan, options, stand, mark: () => mark, outlives: true });
+  const { plan = UNSTRUCK, Stand = SkinkStand, spec = "memory:8M", tell = () => {}, ...more } = setting;
+  const { verify = "none", outlives = true, neighbours = [], ...others } = more;
+  // What nothing carries out isn't waited for.
+  const { lingerMs = plan === UNSTRUCK ? 0 : LINGER_MS } = others;
+  const { mark = { struck: false, timesMs: [] }, ...rest } = others;
+  const common = { strikes: () => trial.strikes, tell: (line: string) => tell(line, stand, trial) };
+  const stand = new Stand({
+    ...common,
+    spec: parseSpec(spec),
+    neighbours: neighbours.map((one) => parseSpec(one)),
+    verify,
+    shadow: true,
+  });
+  const options = { loadMs: LOAD_MS, verify };
+  const trial: Trial = new Trial({
+    ...common,
+    ...rest,
+    plan,
+    options,
+    stand,
+    mark: typeof mark === "function" ? mark : () => mark,
+    outlives,
+    lingerMs,
+  });
   return await trial.run();
 }
 
@@ -56,12 +81,12 @@ test(
   "the engine's own kill isn't the fault's, whose time since the strike is for what is found later",
   LIMIT,
   async () => {
-    const times: (number | undefined)[] = [];
+    const times: (readonly number[])[] = [];
     const tell = (line: string, _: SkinkStand, trial: Trial): void => {
-      if (/^(fault: killed|read-back: begins)/.test(line)) times.push(trial.struckAt);
+      if (/^(fault: killed|read-back: begins)/.test(line)) times.push(trial.strikes);
     };
-    await run({ tell, mark: { struck: true, atMs: 1 } });
-    assert.deepEqual(times, [undefined, 1]);
+    await run({ tell, mark: { struck: true, timesMs: [1] } });
+    assert.deepEqual(times, [[], [1]]);
   },
 );
 
@@ -80,8 +105,50 @@ test("each strike of a row is detected, and recovered from, and then comes the e
   for (const { detectMs, recoverMs } of detections) assert.ok((detectMs ?? -1) >= 0 && (recoverMs ?? -1) > 0);
 });
 
+test(
+  "drivers of three devices that are killed at once, again and again, are all recovered, and the data of each",
+  LIMIT,
+  async () => {
+    const plan = { ...KILL, fault: { ...KILL.fault, kind: "kill-all" } as ProcessFault };
+    let kills = 0;
+    /** How many were known to have recovered, each time that another device was about to have. */
+    const recovered: number[] = [];
+    const tell = (line: string, stand: SkinkStand): void => {
+      if (line.startsWith("fault of torture-")) kills++;
+      if (!line.startsWith("live")) return;
+      const { detections } = stand.findings();
+      if (detections.length > 0) recovered.push(detections.filter(({ recoverMs }) => recoverMs !== undefined).length);
+    };
+    const result = await run({ plan, tell, neighbours: ["memory:8M", "memory:8M"] });
+    const { outcome, detections, restarts, errors, wrong, state, struckMs = -1 } = result;
+    assert.deepEqual([outcome, restarts, errors, wrong, state], ["recovered", detections.length, 0, 0, "live"]);
+    // The second strike may find that a neighbour isn't there.
+    assert.ok(detections.length >= 4 && detections.length <= 6);
+    assert.ok(struckMs >= 0 && result.struckRequests !== undefined);
+    // What one device has come back from isn't what the others have; both strikes may be of the same recovery.
+    const [none, ofOne = Number.NaN] = recovered;
+    assert.ok(none === 0 && ofOne >= 1 && ofOne <= 2, `${recovered}`);
+    // Those of the engine's own kill are told, too.
+    assert.ok(kills >= 4);
+    for (const { detectMs, recoverMs } of detections) assert.ok((detectMs ?? -1) >= 0 && (recoverMs ?? -1) > 0);
+  },
+);
+
+test("a load goes on until the call has come that is to be struck", LIMIT, async () => {
+  let mark: StrikeMark = { struck: false, timesMs: [] };
+  const tell = (line: string): void => {
+    if (!line.startsWith("load: random")) return;
+    setTimeout(() => {
+      mark = { struck: true, timesMs: [Date.now()] };
+    }, 4 * LOAD_MS);
+  };
+  const result = await run({ tell, mark: () => mark, lingerMs: LINGER_MS });
+  assert.deepEqual([result.outcome, result.struck], ["masked", true]);
+  assert.ok(result.loadMs >= 4 * LOAD_MS && result.loadMs < LINGER_MS, `${result.loadMs}`);
+});
+
 test("what never comes to rest is a hang, and is ended all the same", LIMIT, async () => {
-  const result = await run({ Stand: Restless, silenceMs: 3000, mark: { struck: true, atMs: 1 } });
+  const result = await run({ Stand: Restless, silenceMs: 3000, mark: { struck: true, timesMs: [1] } });
   assert.equal(result.outcome, "hang");
   assert.match(result.firstError ?? "", /in vain for the device to serve again/);
 });
@@ -97,7 +164,33 @@ test("a driver that is given up though nothing struck it is an incident", LIMIT,
 });
 
 test("a driver that can't start has failed honestly", LIMIT, async () => {
-  const result = await run({ spec: "memory:8X", mark: { struck: true, atMs: 1 } });
+  const result = await run({ spec: "memory:8X", mark: { struck: true, timesMs: [1] } });
   assert.deepEqual([result.outcome, result.requests, result.errors], ["failed honestly", 0, 1]);
   assert.match(result.firstError ?? "", /8X/);
+});
+
+/** In memory; it refuses its first write. */
+const RELUCTANT = `
+const bytes = Buffer.alloc(8 << 20);
+let writes = 0;
+export default {
+  open: () => ({
+    size: bytes.length,
+    read: (offset, into) => void into.set(bytes.subarray(offset, offset + into.length)),
+    write(offset, from) {
+      if (++writes === 1) throw Object.assign(new Error("not now"), { code: "EIO" });
+      bytes.set(from, offset);
+    },
+    flush() {},
+  }),
+};`;
+
+test("what of the first writes is refused is an error like any other", LIMIT, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "skink-trial-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const spec = join(folder, "reluctant.js");
+  writeFileSync(spec, RELUCTANT);
+  const { outcome, errors, firstError } = await run({ spec, verify: "digests", outlives: false });
+  assert.deepEqual([outcome, errors], ["failed honestly", 1]);
+  assert.match(firstError ?? "", /^write: /);
 });

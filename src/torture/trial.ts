@@ -1,22 +1,16 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { SeededRandom } from "../block/random.ts";
 import type { LoadTally } from "../load/load.ts";
-import { VerifyingLoad } from "../load/load.ts";
-import { NbdClient } from "../nbd/client/client.ts";
+import type { NbdClient } from "../nbd/client/client.ts";
+import { connectLoad, Loads } from "./loads.ts";
 import type { CampaignOptions, Detection, TrialPlan, TrialResult } from "./plan.ts";
 import type { Findings, Stand } from "./stand.ts";
+import { StrikeWatch, timeOf } from "./strike-watch.ts";
 import { Striker } from "./striker.ts";
+import { isSeizure } from "./tamper/seizures.ts";
 import { verdict } from "./verdict.ts";
 import { waitFor, within } from "./wait.ts";
 
-/** Connections of the load, and requests in flight on each. */
-const CLIENTS = 2;
-const DEPTH = 8;
-/** Of a server that stands alone: it is back soon, however often it has gone, and a client that waits longer would stall for that. */
-const RECONNECT = { attempts: Number.POSITIVE_INFINITY, delayMs: 10, maxDelayMs: 100 };
-/** From the start of the device: small enough to be read back in each trial, and for requests to overlap. */
-export const REGION_BYTES = 2 << 20;
-const ACQUAINT_BYTES = 256 << 10;
 /** Nothing has been answered for so long: more than a request may have to wait by the policy, three times. */
 const SILENCE_MS = 60_000;
 /** No step of a trial takes longer, whatever is answered. */
@@ -26,7 +20,7 @@ const DEATH_MS = 10_000;
 const LOOK_MS = 250;
 /** For the driver to come to rest while its fault goes on. */
 const PERSISTENT_SETTLE_MS = 5000;
-/** The load goes on for so long at most, until a fault of the process has had its effect. */
+/** The load goes on for so long at most, until a fault has struck, or one of the process has had its effect. */
 const LINGER_MS = 5000;
 
 /** A trial's device, before it runs. */
@@ -37,7 +31,7 @@ export interface PreparedStand extends Stand {
 /** What has struck so far of a fault that is carried out within the driver: see tamper/. */
 export interface StrikeMark {
   readonly struck: boolean;
-  readonly atMs: number | undefined;
+  readonly timesMs: readonly number[];
 }
 
 export interface TrialParts {
@@ -52,6 +46,8 @@ export interface TrialParts {
   readonly mayMix?: boolean;
   /** Nothing has been answered for so long, and that is a hang: SILENCE_MS if left out. */
   readonly silenceMs?: number;
+  /** The load waits no longer for the fault: LINGER_MS if left out. */
+  readonly lingerMs?: number;
   /** Takes a line for the story of the trial. */
   tell(line: string): void;
 }
@@ -65,14 +61,17 @@ class Hung extends Error {}
  */
 export class Trial {
   readonly #parts: TrialParts;
-  readonly #clients: NbdClient[] = [];
+  /** Of each device, the stand's own first. */
+  readonly #clients: NbdClient[][] = [];
   readonly #startedAt = performance.now();
   #striker: Striker | undefined;
-  #load: VerifyingLoad | undefined;
+  #load: Loads | undefined;
+  #watch: StrikeWatch | undefined;
   #loadMs = 0;
   #idle: Findings | undefined;
-  /** What had been found when the engine killed the driver itself, which is nobody's fault. */
-  #killedAt: number | undefined;
+  /** What had been found when the engine killed drivers itself, which is nobody's fault; and how many of them. */
+  #foundBefore = 0;
+  #killed = 0;
   /** That kill has not been noticed yet. */
   #isKilling = false;
   #failure: string | undefined;
@@ -82,10 +81,10 @@ export class Trial {
     this.#parts = parts;
   }
 
-  /** When the newest fault struck, by Date.now(), if any has. What is found of the engine's own kill wasn't struck by any. */
-  get struckAt(): number | undefined {
-    if (this.#isKilling) return undefined;
-    return this.#striker === undefined ? this.#parts.mark().atMs : this.#striker.struckAt;
+  /** When the fault has struck so far, by Date.now(), oldest first. What is found of the engine's own kill wasn't struck by any. */
+  get strikes(): readonly number[] {
+    if (this.#isKilling) return [];
+    return this.#striker === undefined ? this.#parts.mark().timesMs : this.#striker.strikes;
   }
 
   /** Never rejects; the stand is ended. */
@@ -100,9 +99,10 @@ export class Trial {
       tell(`hang: ${error.message}`);
     } finally {
       this.#striker?.end();
+      this.#watch?.end();
     }
     const findings = stand.findings();
-    for (const client of this.#clients) client.destroy();
+    for (const client of this.#clients.flat()) client.destroy();
     await stand.end();
     return this.#result(findings, stand.findings().incident);
   }
@@ -112,10 +112,11 @@ export class Trial {
     const { stand, tell } = this.#parts;
     try {
       await this.#bounded("the device to be served", stand.start());
-      do {
-        this.#clients.push(await NbdClient.connect(stand.uri, stand.reconnects ? { reconnect: RECONNECT } : {}));
-        // Elsewhere a flush is for the writes of its own connection.
-      } while (this.#clients[0]?.canMultiConn === true && this.#clients.length < CLIENTS);
+      for (const { uri } of [stand, ...stand.neighbours]) {
+        const clients: NbdClient[] = [];
+        this.#clients.push(clients);
+        await connectLoad(uri, stand.reconnects, clients);
+      }
     } catch (error) {
       if (error instanceof Hung) throw error;
       this.#failure = (error as Error).message;
@@ -124,42 +125,52 @@ export class Trial {
   }
 
   async #strain(): Promise<void> {
-    const { plan, options, stand, tell, outlives, mayMix = false } = this.#parts;
+    const { plan, options, stand, tell, outlives, mayMix = false, lingerMs = LINGER_MS } = this.#parts;
     const { fault, load: pattern, seed } = plan;
-    const clients = this.#clients as [NbdClient, ...NbdClient[]];
-    const [first] = clients;
-    const load = new VerifyingLoad(clients, { pattern, seed, depth: DEPTH, bytes: REGION_BYTES, mayMix });
+    const load = new Loads(this.#clients, { pattern, seed, mayMix });
     this.#load = load;
-    if (options.verify !== "none") await this.#bounded("the first writes", acquaint(first, load));
+    // A front can vouch for no sector that it hasn't seen.
+    if (options.verify !== "none") await this.#bounded("the first writes", load.writeAll());
     this.#idle = stand.findings();
     const loadedAt = performance.now();
     tell(`load: ${pattern}, for ${options.loadMs} ms`);
     load.start();
-    if (fault.tier === "process" && (fault.kind === "kill" || fault.kind === "stop")) {
+    if (fault.tier === "process" && !isSeizure(fault.kind)) {
       this.#striker = new Striker(fault, stand, new SeededRandom(seed));
       this.#striker.begin();
     }
+    this.#watch = new StrikeWatch(
+      () => this.strikes,
+      () => load.tally.requests,
+      (first) => tell(`the fault struck ${timeOf(first)}`),
+    );
     await delay(options.loadMs);
-    await waitFor(LINGER_MS, () => (this.#hasHadEffect() ? true : undefined));
+    await waitFor(lingerMs, () => (this.#hasHadEffect() ? true : undefined));
     await this.#bounded("the answers to the load", load.stop());
     this.#loadMs = performance.now() - loadedAt;
     tell(`load: ended with ${describe(load.tally)}`);
     if (fault.persistence === "transient") this.#striker?.end();
     await this.#settle();
     // A striker that goes on has killed, or stopped, each of them anyway.
-    if (outlives && (this.#striker === undefined || fault.persistence === "transient")) await this.#killOnceMore(first);
+    if (outlives && (this.#striker === undefined || fault.persistence === "transient")) await this.#killOnceMore();
     tell("read-back: begins");
     await this.#bounded("the read-back", load.readBack());
     tell(`read-back: ended with ${describe(load.tally)}`);
   }
 
-  /** Some ends take time: memory has to be filled, and a row of strikes needs somebody who is struck. Of all others nothing is expected. */
+  /**
+   * Some ends take time: memory has to be filled, and a row of strikes needs somebody who is struck. And a call with a high number comes
+   * late where the machine has much else to do. Code may never be reached: nothing is expected of it.
+   */
   #hasHadEffect(): boolean {
-    const { plan, stand } = this.#parts;
+    const { plan, stand, mark } = this.#parts;
     const { fault } = plan;
-    if (fault.tier !== "process") return true;
+    const { detections, state } = stand.findings();
+    if (fault.tier === "code" || state === "failed") return true;
+    if (fault.tier === "wire") return mark().struck;
     const isOver = this.#striker?.isOver ?? true;
-    return isOver && (fault.kind === "stop" || stand.findings().detections.length >= fault.strikes);
+    const killed = this.#striker?.killed ?? 0;
+    return isOver && (fault.kind === "stop" || detections.length >= Math.max(fault.strikes, killed));
   }
 
   /** With a fault that is still there it may never serve again, which its state tells, or not for long. */
@@ -171,21 +182,25 @@ export class Trial {
   }
 
   /** So that what the driver has only said to be durable is found missing. */
-  async #killOnceMore(client: NbdClient): Promise<void> {
+  async #killOnceMore(): Promise<void> {
     const { stand, tell } = this.#parts;
     // What can't be flushed is the shadow's affair, and found in the read-back.
-    if (client.canFlush)
-      await this.#bounded(
-        "the flush",
-        client.flush().catch(() => {}),
-      );
-    const pid = stand.victim();
-    if (pid === undefined) return;
-    this.#killedAt = stand.findings().detections.length;
+    const flushes = this.#clients.map(async ([client]) => {
+      if (client?.canFlush) await client.flush().catch(() => {});
+    });
+    await this.#bounded("the flush", Promise.all(flushes));
+    const devices = [stand, ...stand.neighbours];
+    const pids = devices.map((device) => device.victim());
+    const victims = pids.filter((pid) => pid !== undefined);
+    if (victims.length === 0) return;
+    this.#foundBefore = stand.findings().detections.length;
+    this.#killed = victims.length;
     this.#isKilling = true;
     tell("the driver is killed, to see what is left");
-    kill(pid);
-    await waitFor(DEATH_MS, () => (stand.victim() === pid ? undefined : true));
+    for (const pid of victims) kill(pid);
+    const isThere = (pid: number | undefined, at: number): boolean =>
+      pid !== undefined && devices[at]?.victim() === pid;
+    await waitFor(DEATH_MS, () => (pids.some(isThere) ? undefined : true));
     this.#isKilling = false;
     await this.#settle();
   }
@@ -213,8 +228,8 @@ export class Trial {
   #result({ detections, restarts, state, ...after }: Findings, incident: string | undefined): TrialResult {
     const { plan, mark } = this.#parts;
     const tally = this.#load?.tally;
-    const { struckAt } = this.#striker ?? {};
-    const struck = this.#striker === undefined ? mark().struck : struckAt !== undefined;
+    const struck = this.#striker === undefined ? mark().struck : this.#striker.strikes.length > 0;
+    const first = this.#watch?.first;
     const found = this.#withoutOwn(detections);
     const faultRestarts = restarts - (detections.length - found.length);
     const failed = this.#failure === undefined ? 0 : 1;
@@ -236,6 +251,8 @@ export class Trial {
       plan,
       outcome,
       struck,
+      struckMs: first?.ms,
+      struckRequests: first?.requests,
       detections: found,
       restarts: faultRestarts,
       state,
@@ -256,28 +273,14 @@ export class Trial {
 
   /** Without what the engine's own kill was found to be. */
   #withoutOwn(detections: readonly Detection[]): Detection[] {
-    const killedAt = this.#killedAt;
-    if (killedAt === undefined) return [...detections];
-    const own = detections.findIndex(({ kind }, index) => index >= killedAt && kind === "killed");
-    return detections.filter((_, index) => index !== own);
+    let own = this.#killed;
+    return detections.filter(({ kind }, index) => !(index >= this.#foundBefore && kind === "killed" && own-- > 0));
   }
 
   /** Nothing had been done to it. */
   #falseAlarm(struck: boolean, [first]: readonly Detection[]): string | undefined {
     if (struck || first === undefined) return undefined;
     return `the driver was found at fault (${first.kind}: ${first.reason}) although nothing had struck it`;
-  }
-}
-
-/** Writes all of the region once: a front can vouch for no sector that it hasn't seen. What is lost of that is a loss like any other. */
-async function acquaint(client: NbdClient, { history }: VerifyingLoad): Promise<void> {
-  const most = ACQUAINT_BYTES / history.sectorBytes;
-  for (let sector = 0; sector < history.sectors; sector += most) {
-    const change = history.begin("stamp", sector, Math.min(most, history.sectors - sector));
-    await client.write(sector * history.sectorBytes, history.stamped(change)).then(
-      () => history.acknowledged(change),
-      () => history.failed(change),
-    );
   }
 }
 

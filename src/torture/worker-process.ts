@@ -121,6 +121,8 @@ function lost(plan: TrialPlan, incident: string, totalMs: number): TrialResult {
     plan,
     outcome: "hang",
     struck: false,
+    struckMs: undefined,
+    struckRequests: undefined,
     detections: [],
     restarts: 0,
     state: "unknown",

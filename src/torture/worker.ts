@@ -1,6 +1,9 @@
 /** The process in which trials run, one after another: what dies or hangs with it is one trial. See worker-process.ts. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { SkinkError } from "../block/errors.ts";
+import type { DeviceSpec } from "../front/spec.ts";
 import { dieWithParent } from "../os/parent-death.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 import { placeSpec } from "./place.ts";
@@ -10,6 +13,8 @@ import { probe } from "./probe.ts";
 import { Trial } from "./trial.ts";
 
 const SIGKILL = 9;
+/** Devices beside the one that is tortured, of which "kill-all" kills the drivers as well. */
+const NEIGHBOURS = 2;
 
 if (dieWithParent(SIGKILL) !== process.ppid) process.exit(1);
 // An end of the campaign in order comes this way.
@@ -36,13 +41,15 @@ process.on("message", async (order: ToWorker) => {
 async function makeTrial(order: ToWorker & { type: "trial" }, tell: (line: string) => void): Promise<TrialResult> {
   const { options, folder, plan } = order;
   const spec = placeSpec(options.spec, folder);
+  const neighbours = plan.fault.kind === "kill-all" ? placeNeighbours(options.spec, folder) : [];
   let trial: Trial | undefined;
   const { stand, mark } = prepareStand({
     spec,
     options,
     folder,
     fault: plan.fault,
-    struckAt: () => trial?.struckAt,
+    neighbours,
+    strikes: () => trial?.strikes ?? [],
     tell,
   });
   // A null device forgets what it is given, or keeps it in its own process: nothing is left to be seen after a kill.
@@ -52,6 +59,15 @@ async function makeTrial(order: ToWorker & { type: "trial" }, tell: (line: strin
   // What the trial has left to be done in this process doesn't count in the next one.
   await nextTurn();
   return result;
+}
+
+/** Each with a folder, and so a store, of its own. */
+function placeNeighbours(spec: string, folder: string): DeviceSpec[] {
+  return Array.from({ length: NEIGHBOURS }, (_, index) => {
+    const own = join(folder, `neighbour-${index + 1}`);
+    mkdirSync(own);
+    return placeSpec(spec, own);
+  });
 }
 
 function say(message: FromWorker): void {

@@ -21,6 +21,11 @@ test("campaigns without trials, with one, and with bad ones alone have pages wit
   }
 });
 
+test("of a bad trial is told when its fault struck", () => {
+  const page = htmlReport(campaign([trial(0, {}, { outcome: "silent", wrong: 1 })]));
+  assert.match(page, /<p>the fault struck 35 ms into the load, after 58 requests<\/p>/);
+});
+
 test("everything that comes from a spec, a server or a driver is escaped", () => {
   const evil = '<script>alert("1")</script>&\u0007';
   const result = {

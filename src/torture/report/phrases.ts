@@ -1,4 +1,5 @@
 import type { Campaign, CampaignOptions, Fault, TrialPlan, TrialResult } from "../plan.ts";
+import { timeOf } from "../strike-watch.ts";
 import { blameFor, isUnverifiedLie } from "./blame.ts";
 import { counted, figure, oneLine } from "./figures.ts";
 import type { Summary } from "./summary.ts";
@@ -45,11 +46,10 @@ export function whatOf({ fault, load }: TrialPlan): string {
 }
 
 /** What makes a trial a bad one, a line each; as drivers said it. */
-export function aboutBad(
-  { plan, incident, firstWrong, wrong, flushLies, firstError, errors, state, outcome }: TrialResult,
-  options: CampaignOptions,
-): string[] {
+export function aboutBad(result: TrialResult, options: CampaignOptions): string[] {
+  const { plan, incident, firstWrong, wrong, flushLies, firstError, errors, state, outcome } = result;
   return [
+    ...whenStruck(result),
     ...(incident === undefined ? [] : [`incident: ${incident}`]),
     ...(wrong === 0
       ? []
@@ -58,6 +58,11 @@ export function aboutBad(
     ...(outcome === "hang" ? [`the device was ${state}`] : []),
     ...(errors === 0 ? [] : [`${counted(errors, "error")}, the first one: ${firstError ?? "?"}`]),
   ];
+}
+
+function whenStruck({ struck, struckMs: ms, struckRequests: requests }: TrialResult): string[] {
+  if (!struck) return ["the fault isn't known to have struck"];
+  return ms === undefined || requests === undefined ? [] : [`the fault struck ${timeOf({ ms, requests })}`];
 }
 
 function describe(fault: Fault): string {

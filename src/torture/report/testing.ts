@@ -15,6 +15,8 @@ export function trial(index: number, fault: Partial<Fault> = {}, result: Partial
     plan: { index, seed: 1000 + index, fault: { ...KILL, ...fault } as Fault, load: "random" },
     outcome: "recovered",
     struck: true,
+    struckMs: 35,
+    struckRequests: 58,
     detections: [{ kind: "killed", reason: "killed by SIGKILL", detectMs: 2, recoverMs: 40 }],
     restarts: 1,
     state: "live",

@@ -44,6 +44,22 @@ test("silent trials, hangs and incidents are told with the command that makes th
   assert.match(report, /^ {2}incident: the front died$/m);
 });
 
+test("of a bad trial is told when its fault struck, if that is known", () => {
+  const report = textReport(
+    campaign([
+      trial(0, {}, LOSS),
+      trial(1, {}, { ...LOSS, struckMs: -12, struckRequests: 0 }),
+      trial(2, {}, { ...LOSS, struck: false, struckMs: undefined, struckRequests: undefined }),
+      trial(3, {}, { ...LOSS, struckMs: undefined, struckRequests: undefined }),
+    ]),
+  );
+  assert.deepEqual(report.match(/^ {2}the fault .*$/gm), [
+    "  the fault struck 35 ms into the load, after 58 requests",
+    "  the fault struck 12 ms before the load began",
+    "  the fault isn't known to have struck",
+  ]);
+});
+
 test("a loss that Skink answers for is told from the lie of a driver that nobody verifies", () => {
   const trials = [trial(0, {}, LOSS), trial(1, { tier: "wire", kind: "lost", nth: 3 }, LOSS)];
   const report = textReport(campaign(trials));

@@ -9,6 +9,7 @@ import { formatUri } from "../../nbd/uri.ts";
 import { readStat } from "../../os/process-stat.ts";
 import type { Detection, Recovery } from "../plan.ts";
 import type { Findings, Stand } from "../stand.ts";
+import { StrikeClock } from "../strike-clock.ts";
 import { waitFor, within } from "../wait.ts";
 import { BareServer } from "./bare-server.ts";
 import { isListening } from "./listening.ts";
@@ -24,8 +25,8 @@ const END_MS = 10_000;
 export interface BareStandOptions {
   readonly source: CommandSource;
   readonly recovery: Recovery;
-  /** When the newest fault struck, by Date.now(), if any has. */
-  struckAt(): number | undefined;
+  /** When the fault has struck so far, by Date.now(), oldest first. */
+  strikes(): readonly number[];
   /** Takes a line for the story of the trial. */
   tell(line: string): void;
 }
@@ -40,6 +41,7 @@ export interface BareStandOptions {
  */
 export class BareStand implements Stand {
   readonly reconnects: boolean;
+  readonly neighbours: readonly [] = [];
   readonly #options: BareStandOptions;
   readonly #folder = mkdtempSync(join(tmpdir(), "skink-bare-"));
   readonly #mark = newMark([]);
@@ -49,11 +51,11 @@ export class BareStand implements Stand {
   readonly #victimCallbacks: ((pid: number) => void)[] = [];
   readonly #detections: { at: number; detection: Detection }[] = [];
   readonly #childrenBefore = childrenCpuMs();
+  readonly #clock: StrikeClock;
   #relay: Relay | undefined;
   #relayFailure: string | undefined;
   #listens = false;
   #restarts = -1;
-  #reportedStrike: number | undefined;
   #lastLine = "";
   #hasEnded = false;
 
@@ -61,6 +63,7 @@ export class BareStand implements Stand {
   constructor(options: BareStandOptions) {
     this.#options = options;
     this.reconnects = options.recovery === "client";
+    this.#clock = new StrikeClock(() => options.strikes());
     const { tell } = options;
     this.#server = new BareServer(options.source, this.#folder, this.#mark, {
       started: (pid) => {
@@ -146,11 +149,10 @@ export class BareStand implements Stand {
     const at = Date.now();
     this.#listens = false;
     this.#options.tell(`the server: ${reason}`);
-    const struckAt = this.#options.struckAt();
-    const isNew = struckAt !== undefined && struckAt !== this.#reportedStrike;
-    if (isNew) this.#reportedStrike = struckAt;
-    const detectMs = isNew ? at - struckAt : undefined;
-    this.#detections.push({ at, detection: { kind, reason, detectMs, recoverMs: undefined } });
+    this.#detections.push({
+      at,
+      detection: { kind, reason, detectMs: this.#clock.detected(at), recoverMs: undefined },
+    });
   }
 
   #recovered(): void {

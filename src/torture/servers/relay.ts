@@ -28,6 +28,11 @@ function commandOf(recovery: Exclude<Recovery, "client">, listen: string, server
   }
 }
 
+/** The program that such a relay is; `undefined` where the load reconnects by itself. */
+export function relayProgram(recovery: Recovery): string | undefined {
+  return recovery === "client" ? undefined : commandOf(recovery, "", "", "")[0];
+}
+
 /** A program between the load and a server that dies. */
 export class Relay {
   readonly #child: ChildProcess;

@@ -35,6 +35,25 @@ export function put(medium: Medium, offset: number, from: Uint8Array): void {
 }
 `;
 
+/** All blocks hold what a thread says. */
+const THREADED = `
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
+
+export default {
+  async open() {
+    const thread = new Worker(new URL("./thread.ts", import.meta.url), { workerData: 7 });
+    const [value] = await once(thread, "message");
+    return { size: 1048576, read: (_: number, into: Uint8Array) => void into.fill(value) };
+  },
+};
+`;
+
+const THREAD = `
+import { parentPort, workerData as data } from "node:worker_threads";
+parentPort?.postMessage((data as number) + 1);
+`;
+
 test("changed code is in every incarnation, types and all, and has struck when it is reached", LIMIT, async (t) => {
   const { path, fault } = driver(t, "offset as number", "(offset ^ 4096) as number", "persistent");
   const { client, struck, liveAfter, kill } = await scene(t, path, fault);
@@ -45,7 +64,7 @@ test("changed code is in every incarnation, types and all, and has struck when i
   const before = Date.now();
   await client.write(0, block(7));
   await client.flush();
-  const { atMs = 0 } = struck();
+  const [atMs = 0] = struck().timesMs;
   assert.ok(atMs >= before && atMs <= Date.now());
   assert.deepEqual(await client.read(0, BLOCK_BYTES), block(0));
   assert.deepEqual(await client.read(BLOCK_BYTES, BLOCK_BYTES), block(7));
@@ -60,6 +79,20 @@ test("a transient one is gone with its incarnation, even where that was only to 
   assert.deepEqual(faults(), { exit: 1 });
   assert.equal(struck().struck, true);
 });
+
+test(
+  "a module that runs in a thread of its own is changed there, and has struck when it is reached",
+  LIMIT,
+  async (t) => {
+    const folder = newFolder(t);
+    const [path, thread] = [join(folder, "driver.ts"), join(folder, "thread.ts")];
+    writeFileSync(path, THREADED);
+    writeFileSync(thread, THREAD);
+    const { client, struck } = await scene(t, path, faultIn(thread, THREAD, "+ 1", "+ 2", "persistent"));
+    assert.deepEqual(await client.read(0, BLOCK_BYTES), block(9));
+    assert.equal(struck().struck, true);
+  },
+);
 
 test("code that is never reached has not struck", LIMIT, async (t) => {
   const { path, fault } = driver(t, "return;", "throw new Error();", "persistent");

@@ -3,8 +3,8 @@ import type { ProcessFault, ProcessKind } from "../plan.ts";
 import { delegating } from "./delegating.ts";
 import type { Strikes } from "./strikes.ts";
 
-/** What befalls a process from within. `kill` and `stop` come from outside. */
-export type SeizureKind = Exclude<ProcessKind, "kill" | "stop">;
+/** What befalls a process from within. The others come from outside. */
+export type SeizureKind = Exclude<ProcessKind, "kill" | "kill-all" | "stop">;
 
 const GROWTH_STEP_BYTES = 8 << 20;
 const GROWTH_STEP_MS = 4;

@@ -4,8 +4,8 @@ import { join } from "node:path";
 /** What is known of a fault's strikes. */
 export interface Struck {
   readonly struck: boolean;
-  /** The first one, on the clock of Date.now(); `undefined` where there is none, or a kill came between strike and writing. */
-  readonly atMs: number | undefined;
+  /** When, on the clock of Date.now(), oldest first. One is missing where a kill came between strike and writing. */
+  readonly timesMs: readonly number[];
 }
 
 const MARK = "struck-";
@@ -23,10 +23,9 @@ export class Strikes {
 
   /** What has struck so far; for who looks from outside. */
   static of(folder: string): Struck {
-    const [first] = marksIn(folder).sort((one, other) => one - other);
-    if (first === undefined) return { struck: false, atMs: undefined };
-    const text = readFileSync(join(folder, `${MARK}${first}`), "utf8");
-    return { struck: true, atMs: text === "" ? undefined : Number(text) };
+    const marks = marksIn(folder).sort((one, other) => one - other);
+    const texts = marks.map((mark) => readFileSync(join(folder, `${MARK}${mark}`), "utf8"));
+    return { struck: marks.length > 0, timesMs: texts.filter((text) => text !== "").map(Number) };
   }
 
   get count(): number {

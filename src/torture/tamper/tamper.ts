@@ -17,7 +17,7 @@ export interface TamperOrders {
 
 /**
  * The same device, with a driver that carries out the orders. `folder` exists, and is this trial's alone: the strikes are marked
- * there, for {@link Strikes.of}. `kill` and `stop` come from outside, so that the spec stays as it is.
+ * there, for {@link Strikes.of}. `kill`, `kill-all` and `stop` come from outside, so that the spec stays as it is.
  *
  * `undefined` where such a fault can't be had: of a foreign server there are only those of the wire, and none of one that
  * somebody else runs. Throws where the file that the fault is in can't be read, or becomes something that is no module.

@@ -44,7 +44,8 @@ export default defineDriver<Options>({
     const strikes = new Strikes(folder);
     switch (fault.tier) {
       case "code":
-        if (fault.persistence === "persistent" || strikes.claimIncarnation()) loadChanged(fault.file, changed, strikes);
+        if (fault.persistence === "persistent" || strikes.claimIncarnation())
+          loadChanged({ file: fault.file, changed, folder });
         return await open(context);
       case "wire":
         return tamperedWire(await open(context), fault, strikes);
