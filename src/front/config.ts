@@ -8,10 +8,10 @@ import { nearest } from "../block/nearest.ts";
 import type { TlsSettings } from "../nbd/tls/server-tls.ts";
 import { configSchema, type DriverEntry, type HealthEntry, knownKeys, type TlsEntry } from "./config-schema.ts";
 import { contradictions } from "./contradictions.ts";
+import type { DeviceConfig } from "./device-config.ts";
 import type { FrontConfig } from "./front.ts";
 import type { HealthConfig } from "./health-check.ts";
 import { parseHome } from "./home-spec.ts";
-import type { DeviceConfig } from "./served-device.ts";
 import { type DeviceSpec, parseSpec, specOf } from "./spec.ts";
 
 const MAX_MISTAKES = 10;

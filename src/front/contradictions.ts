@@ -1,7 +1,7 @@
 import { SkinkError } from "../block/errors.ts";
 import { DEFAULT_POLICY, type Policy } from "../supervisor/policy.ts";
+import type { LinkKind } from "./device-config.ts";
 import type { HomeSpec } from "./home-spec.ts";
-import type { LinkKind } from "./served-device.ts";
 import type { DeviceSpec } from "./spec.ts";
 
 /** Of a device's configuration, what has to go together. */

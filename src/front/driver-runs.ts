@@ -4,7 +4,7 @@ import { NbdIncarnations } from "../link/nbd/nbd.ts";
 import { ProcessIncarnations } from "../link/process.ts";
 import type { Arenas, SharedArenas } from "../link/shared-arenas.ts";
 import type { DriverRef, IncarnationEvents, Incarnations, Usage, Vitals } from "../shadow/ports.ts";
-import type { DeviceConfig } from "./served-device.ts";
+import type { DeviceConfig } from "./device-config.ts";
 import type { DeviceSpec } from "./spec.ts";
 import { StoreClaim } from "./store-claim.ts";
 

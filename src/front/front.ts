@@ -11,12 +11,13 @@ import type { StopOutcome } from "../supervisor/supervisor.ts";
 import { realClock } from "./clock.ts";
 import type { ControlRequest, Offer, UpgradeResult } from "./control-protocol.ts";
 import type { ControlServer } from "./control-server.ts";
+import type { DeviceConfig } from "./device-config.ts";
 import { EventLog, type StreamedEvent } from "./events.ts";
 import { refuseUnclaimed } from "./homes.ts";
 import { type ListenConfig, Listeners } from "./listeners.ts";
 import { silentLog } from "./log.ts";
 import { awaitPredecessor } from "./predecessor.ts";
-import { type Clients, type DeviceConfig, ServedDevice } from "./served-device.ts";
+import { type Clients, ServedDevice } from "./served-device.ts";
 import { type DeviceSpec, parseSpec } from "./spec.ts";
 import type { DeviceStatus, FrontStatus } from "./status.ts";
 import type { Takeover } from "./takeover.ts";
@@ -261,12 +262,14 @@ export class Front {
     this.#listeners.retire("nbd");
     this.#server.shutdown();
     const stops = await Promise.all(this.#devices.map((device) => device.stop()));
-    const clean = stops.every((stop) => stop.clean);
-    await this.#server.close(clean ? undefined : UNCLEAN_DRAIN_MS);
-    const reasons = stops.flatMap(({ reason }, index) =>
+    await this.#server.close(stops.every((stop) => stop.clean) ? undefined : UNCLEAN_DRAIN_MS);
+    const ends = await Promise.all(
+      this.#devices.map((device, index) => device.close(stops[index] as StopOutcome, leaves)),
+    );
+    const clean = ends.every((end) => end.clean);
+    const reasons = ends.flatMap(({ reason }, index) =>
       reason === undefined ? [] : [`${this.#devices[index]?.name}: ${reason}`],
     );
-    await Promise.all(this.#devices.map((device, index) => device.close(stops[index] as StopOutcome, leaves)));
     const outcome = { clean, reason: clean ? undefined : reasons.join("; ") };
     if (!clean) this.#log.error(`stopped, but not cleanly: ${outcome.reason}`);
     // Whoever asked over the control socket gets the outcome before the socket closes.
@@ -306,9 +309,11 @@ export class Front {
   async #handOver(): Promise<StopOutcome> {
     const stops = await Promise.all(this.#devices.map((device) => device.stop({ handsOver: true })));
     // Connections still receive into memory that is there until the process exits.
-    await Promise.all(this.#devices.map((device, index) => device.close(stops[index] as StopOutcome, true)));
-    const unclean = this.#devices.filter((_, index) => stops[index]?.clean === false);
-    const reasons = unclean.map((device) => `${device.name}: ${stops[this.#devices.indexOf(device)]?.reason}`);
+    const ends = await Promise.all(
+      this.#devices.map((device, index) => device.close(stops[index] as StopOutcome, true)),
+    );
+    const unclean = this.#devices.filter((_, index) => ends[index]?.clean === false);
+    const reasons = unclean.map((device) => `${device.name}: ${ends[this.#devices.indexOf(device)]?.reason}`);
     const outcome = {
       clean: unclean.every((device) => device.outlivesFront),
       reason: reasons.length === 0 ? undefined : reasons.join("; "),

@@ -1,6 +1,7 @@
 import { closeSync } from "node:fs";
 import { SkinkError } from "../block/errors.ts";
 import { type OpenedLog, openLog } from "../home/disk.ts";
+import type { LogMark } from "../home/log/disk-log.ts";
 import { checkSharedHome, createSharedHome, type SharedHome, takeUpSharedHome } from "../home/shared-ledger.ts";
 import {
   type ArenaLimits,
@@ -17,8 +18,8 @@ import type { Home, Remains } from "../shadow/home.ts";
 import { DEFAULT_LIMITS, type DeviceLimits } from "../shadow/limits.ts";
 import type { Log } from "../shadow/ports.ts";
 import { realClock } from "./clock.ts";
+import type { LinkKind } from "./device-config.ts";
 import type { HomeSpec } from "./home-spec.ts";
-import type { LinkKind } from "./served-device.ts";
 
 /** Room for payloads: those written, in flight and retained, and those being read. */
 const DEFAULT_MEMORY: ArenaLimits = { writeBytes: 256 << 20, readBytes: 128 << 20 };
@@ -34,18 +35,30 @@ export interface OpenHome {
   readonly remains?: Remains;
   /** Of the newest incarnation that it knows of. */
   readonly lastEpoch: number;
+  /** The id of the log with those pieces, where that is where they are. */
+  readonly log?: string | undefined;
+}
+
+/** What is known of the home of a front that has died. */
+export interface HomeRecord {
+  /** Where it is written that a front has died with this home, which then has to be there. */
+  readonly record?: string | undefined;
+  /** The id of a log in which nothing counts any more. */
+  readonly spentLog?: string | undefined;
+  /** To be written down for the next front. */
+  readonly mark?: (log: string, as: LogMark) => void;
 }
 
 /** A device's memory; its home is opened in it. */
 export interface DeviceMemory {
   readonly memory: Arenas | SharedArenas;
+  /** Only once nothing of an earlier front's drivers runs any more. Called once. */
+  open(known?: HomeRecord): Promise<OpenHome>;
   /**
-   * Only once nothing of an earlier front's drivers runs any more. Called once. `record`: where it is written that a front has died with
-   * this home, which then has to be there.
+   * Gives all of it back. Nothing may touch a payload afterwards. `clean`: the store has everything, so that nothing need remain.
+   * Returns what is wrong, one line, if the home still has something that a front would take up where the store has everything.
    */
-  open(record?: string): Promise<OpenHome>;
-  /** Gives all of it back. Nothing may touch a payload afterwards. `clean`: the store has everything, so that nothing need remain. */
-  close(clean: boolean): Promise<void>;
+  close(clean: boolean): Promise<string | undefined>;
 }
 
 export interface MemoryOrder {
@@ -87,6 +100,7 @@ function inMemory(memory: Arenas | SharedArenas): DeviceMemory {
     },
     async close(clean) {
       if (clean) closeArenas(memory);
+      return undefined;
     },
   };
 }
@@ -136,7 +150,7 @@ class ShmMemory implements DeviceMemory {
     return { ...this.#home, lastEpoch: 0 };
   }
 
-  async close(clean: boolean): Promise<void> {
+  async close(clean: boolean): Promise<undefined> {
     if (!clean) return;
     const { name, service, link } = this.#order;
     for (const kind of [LEDGER, WRITES]) service.forget(storedName(kind, name));
@@ -169,21 +183,29 @@ class DiskMemory implements DeviceMemory {
     this.memory = order.link === "inline" ? createHeapArenas(sizes) : createSharedArenas(sizes);
   }
 
-  async open(record?: string): Promise<OpenHome> {
+  async open(known?: HomeRecord): Promise<OpenHome> {
     const { path, bytes } = this.#spec;
     const { log } = this.#order;
     const limits = { ...DEFAULT_LIMITS, ...this.#order.limits };
     const { writes } = this.memory;
-    this.#log = await openLog({ path, size: bytes, memory: writes, limits, clock: realClock, log, record });
-    const { home, remains } = this.#log;
+    this.#log = await openLog({ path, size: bytes, memory: writes, limits, clock: realClock, log, ...known });
+    const { home, remains, id } = this.#log;
+    const isEmpty = remains.pieces.length === 0;
     // A log that has nothing left may go with another store.
-    const store = remains.pieces.length === 0 ? undefined : remains.store;
-    return { home, remains: { ...remains, store }, lastEpoch: remains.store?.epoch ?? 0 };
+    const store = isEmpty ? undefined : remains.store;
+    return {
+      home,
+      remains: { ...remains, store },
+      lastEpoch: remains.store?.epoch ?? 0,
+      log: isEmpty ? undefined : id,
+    };
   }
 
-  async close(clean: boolean): Promise<void> {
-    await this.#log?.close();
+  async close(clean: boolean): Promise<string | undefined> {
+    const isEmpty = (await this.#log?.close()) ?? true;
     if (clean) closeArenas(this.memory);
+    if (isEmpty) return undefined;
+    return `the log ${this.#spec.path} can't be emptied, and what is in it will be older than the store: remove it before it is used again`;
   }
 }
 

@@ -2,30 +2,28 @@ import { setTimeout as delay } from "node:timers/promises";
 import { SkinkError } from "../block/errors.ts";
 import { newFaultCounts } from "../block/fault.ts";
 import type { Geometry } from "../block/geometry.ts";
-import type { ArenaLimits } from "../link/shared-arenas.ts";
 import { storedName } from "../service/names.ts";
 import type { ServiceManager } from "../service/service-manager.ts";
 import { newCounters } from "../shadow/counters.ts";
 import { Device } from "../shadow/device.ts";
-import type { DeviceLimits } from "../shadow/limits.ts";
 import type { BlockDevice, IncarnationEvents, Link, Log } from "../shadow/ports.ts";
 import type { DeviceEvent } from "../supervisor/event.ts";
-import { DEFAULT_POLICY, type Policy } from "../supervisor/policy.ts";
+import { DEFAULT_POLICY } from "../supervisor/policy.ts";
 import { type StopOutcome, Supervisor } from "../supervisor/supervisor.ts";
 import type { UpgradeOutcome } from "../supervisor/upgrade.ts";
 import { firstEpoch, realClock, realRandom } from "./clock.ts";
 import { checkContradictions } from "./contradictions.ts";
 import type { UpgradeResult } from "./control-protocol.ts";
+import type { DeviceConfig } from "./device-config.ts";
 import { DriverRuns } from "./driver-runs.ts";
 import type { FrontEvent } from "./events.ts";
-import { HealthCheck, type HealthConfig } from "./health-check.ts";
-import { describeHome, type HomeSpec } from "./home-spec.ts";
+import { HealthCheck } from "./health-check.ts";
+import { describeHome } from "./home-spec.ts";
 import { type DeviceMemory, type OpenHome, openMemory } from "./homes.ts";
-import { Hook, type HookConfig } from "./hook.ts";
+import { Hook } from "./hook.ts";
 import type { DeviceSpec } from "./spec.ts";
 import type { DeviceStatus } from "./status.ts";
 import { StoreClaim } from "./store-claim.ts";
-import type { Tap } from "./tap.ts";
 
 /** The shadow is not whole; to go on would be to forget what was acknowledged. */
 const DAMAGES = ["log-damaged", "ledger-damaged"];
@@ -35,37 +33,6 @@ const KEPT = "kept";
 
 /** How long a driver may take to be loaded ahead of its start. */
 const LOAD_TIMEOUT_MS = 10_000;
-
-/** Where a driver runs: in a process of its own, or in the front's, where nothing protects the front from it. */
-export type LinkKind = "process" | "inline";
-
-/** A device as it is wanted. What is left out has its default. */
-export interface DeviceConfig {
-  readonly name: string;
-  readonly spec: DeviceSpec;
-  readonly link?: LinkKind;
-  /** What serves where restarts of the driver don't help: for the same store. */
-  readonly fallback?: DeviceSpec;
-  /** Whether a spare driver host stands ready to open the store. */
-  readonly standby?: boolean;
-  /** Whether what is read is compared with what was written. */
-  readonly verify?: "digests";
-  /** Where the shadow lives: in the front's memory if left out. */
-  readonly home?: HomeSpec;
-  /** A command that is run for each decision. */
-  readonly hook?: HookConfig;
-  readonly health?: HealthConfig;
-  /** Clients may not write, even though the driver could. */
-  readonly readOnly?: boolean;
-  /** Whether its store is locked against no other front: see {@link StoreClaim}. */
-  readonly shared?: boolean;
-  readonly limits?: Partial<DeviceLimits & ArenaLimits>;
-  readonly policy?: Partial<Policy>;
-  /** False switches the shadow off: what a lost incarnation had not made durable is gone. To show what that means. */
-  readonly retains?: boolean;
-  /** What passes it is recorded. */
-  readonly tap?: Tap;
-}
 
 /** What a device asks of those who serve its clients when memory is short: see {@link NbdServer}. */
 export interface Clients {
@@ -227,12 +194,17 @@ export class ServedDevice {
 
   /**
    * After a stop: gives back the memory, to which no client and no living incarnation may refer any more, and the home. `leaves`: what
-   * is stored stays, for another front, and the memory is there until the process exits.
+   * is stored stays, for another front, and the memory is there until the process exits. Resolves with the outcome, which is not clean
+   * either where the home still has what no front may take up.
    */
-  async close({ clean }: StopOutcome, leaves: boolean): Promise<void> {
-    await this.#memory?.close(clean && !leaves && this.#parts !== undefined);
-    if (this.#parts !== undefined && !leaves) this.#context.service.forget(storedName(KEPT, this.name));
-    this.#parts?.claim.release(clean);
+  async close(outcome: StopOutcome, leaves: boolean): Promise<StopOutcome> {
+    const { clean } = outcome;
+    const left = await this.#memory?.close(clean && !leaves && this.#parts !== undefined);
+    if (this.#parts === undefined) return outcome;
+    if (!leaves) this.#context.service.forget(storedName(KEPT, this.name));
+    const isClean = clean && left === undefined;
+    this.#parts.claim.release(isClean);
+    return isClean || !clean ? outcome : { clean: false, reason: left };
   }
 
   kill(): void {
@@ -312,7 +284,9 @@ export class ServedDevice {
     // Nothing of an earlier front may still write when this one looks at what that one has left.
     const claim = await this.#claimStores();
     try {
-      const home = await memory.open(claim.leftBehind);
+      const { leftBehind: record, spentLog } = claim;
+      const home = await memory.open({ record, spentLog, mark: (log, as) => claim.markLog(log, as) });
+      claim.takesUp(home.log);
       if (home.remains?.store !== undefined) claim.shadowKept();
       this.#tellTakeUp(home);
       if (this.#ending.signal.aborted) throw this.#stoppedMeanwhile();

@@ -263,6 +263,52 @@ test("what a front has left in its log is tied to that log, whatever its path is
   await place.claim("file:disk.img");
 });
 
+test("that a log is spent is told to the next front, until that one has the log in use", LIMIT, async (t) => {
+  const place = new Place(t);
+  const log = logAt(join(place.folder, "a.log"));
+  const spend = (claim: StoreClaim): void => {
+    claim.shadowKept();
+    claim.markLog("abc", "spent");
+  };
+  await place.dies("file:disk.img", spend, log);
+  await assert.rejects(place.claim("file:disk.img"), { code: "other-home" });
+  // One that dies before the log can say so itself has changed nothing.
+  const tellsOn = (claim: StoreClaim): void => {
+    assert.equal(claim.spentLog, "abc");
+    claim.shadowKept();
+    claim.started(5, undefined);
+  };
+  for (let deaths = 0; deaths < 2; deaths++) await place.dies("file:disk.img", tellsOn, log);
+  await place.dies("file:disk.img", (claim) => claim.markLog("abc", "in use"), log);
+  const next = await place.claim("file:disk.img", log);
+  assert.equal(next.spentLog, undefined);
+  assert.notEqual(next.leftBehind, undefined);
+});
+
+test("pieces of a log that was spent are not replayed on its store under another name", LIMIT, async (t) => {
+  const place = new Place(t);
+  const log = logAt(join(place.folder, "a.log"));
+  const [first, second] = [parseSpec("./driver.ts", place.folder), parseSpec("./other.ts", place.folder)];
+  const spend = (claim: StoreClaim): void => {
+    assert.equal(claim.identify(first, "store 1"), undefined);
+    claim.shadowKept();
+    claim.markLog("abc", "spent");
+  };
+  await place.dies("./driver.ts", spend, log);
+  for (const [takenUp, isRefused] of [
+    ["abc", true],
+    ["def", false],
+    [undefined, false],
+  ] as const) {
+    const claim = await place.claim("./other.ts", log);
+    claim.takesUp(takenUp);
+    const refusal = claim.identify(second, "store 1");
+    if (isRefused) assert.match(refusal ?? "", /^Cannot serve disk: its log was spent when .* was wanted: remove it$/);
+    else assert.equal(refusal, undefined);
+    claim.abandon();
+  }
+});
+
 test("a newcomer's store that a dead front has left with another home is refused", LIMIT, async (t) => {
   const place = new Place(t);
   await place.dies("./other.ts", (claim) => claim.shadowKept(), logAt("a.log"));

@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { SkinkError } from "../block/errors.ts";
+import type { LogMark } from "../home/log/disk-log.ts";
 import { newMark, processWorld } from "../link/process-family.ts";
 import { isGone, isRunning, type ProcessId, processId } from "../os/process-id.ts";
 import { fence } from "./fence.ts";
@@ -62,6 +63,11 @@ export class StoreClaim {
   readonly #own: readonly string[];
   /** What outlives the machine may be in its home. */
   #keepsShadow = false;
+  /** The log that is spent: see {@link LogMark}. */
+  #spentLog: string | undefined;
+  #logIsInUse = false;
+  /** The log that it goes on with, where pieces were in it. */
+  #takenUp: string | undefined;
   #newest: { readonly epoch: number; readonly driver: ProcessId | undefined } = { epoch: 0, driver: undefined };
 
   private constructor(order: ClaimOrder) {
@@ -97,10 +103,27 @@ export class StoreClaim {
     return left.length === 0 ? undefined : left.join(" and ");
   }
 
+  /** The id of a log in which nothing counts any more, as an earlier front has said. */
+  get spentLog(): string | undefined {
+    return this.#spentLog;
+  }
+
+  /** Its pieces in the log of this id are going to be replayed. */
+  takesUp(log: string | undefined): void {
+    this.#takenUp = log;
+  }
+
   /** From now on its home, if that outlives the machine, may hold what the store doesn't have: nobody may serve without it. */
   shadowKept(): void {
     if (this.#keepsShadow) return;
     this.#keepsShadow = true;
+    for (const held of this.#held.values()) this.#write(held);
+  }
+
+  /** What the next front has to know of the log of its home. */
+  markLog(id: string, as: LogMark): void {
+    this.#logIsInUse = as === "in use";
+    this.#spentLog = as === "spent" ? id : undefined;
     for (const held of this.#held.values()) this.#write(held);
   }
 
@@ -138,6 +161,11 @@ export class StoreClaim {
         this.#giveBack([name]);
         const { name: device } = this.#order.config;
         return `Cannot serve ${device}: process ${left.pid} of an earlier front's driver still has its store, its end was wanted`;
+      }
+      if (this.#takenUp !== undefined && held.before?.spentLog === this.#takenUp) {
+        this.#giveBack([name]);
+        const { name: device } = this.#order.config;
+        return `Cannot serve ${device}: its log was spent when the store had another name, one without older data was wanted: remove it`;
       }
       held.before = undefined;
       this.#write(held);
@@ -267,6 +295,7 @@ export class StoreClaim {
     // One that is alive and shares the lock sees to its own.
     const isOver = !(lock.isShared && stateOf(before) === "running");
     const held = { lock, before: isOver ? before : undefined, left: isOver ? before?.home : undefined };
+    if (!this.#logIsInUse) this.#spentLog ??= held.before?.spentLog;
     this.#held.set(name, held);
     const epoch = Math.max(this.#newest.epoch, before?.epoch ?? 0);
     this.#newest = { ...this.#newest, epoch };
@@ -281,7 +310,20 @@ export class StoreClaim {
     const { driver, world } = before ?? { ...this.#newest, world: processWorld() };
     const { pid, started } = this.#self;
     const store = describeStore(spec);
-    lock.write({ store, pid, started, device, epoch, since: this.#since, host: hostname(), driver, world, home });
+    const spentLog = this.#spentLog;
+    lock.write({
+      store,
+      pid,
+      started,
+      device,
+      epoch,
+      since: this.#since,
+      host: hostname(),
+      driver,
+      world,
+      home,
+      spentLog,
+    });
   }
 
   /** The home, if it outlives the machine. */

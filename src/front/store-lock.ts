@@ -30,6 +30,8 @@ export interface LockRecord {
   readonly world?: string | undefined;
   /** Where what it has acknowledged is, if that outlives the machine too: see {@link recordedHome}. */
   readonly home?: string | undefined;
+  /** The id of the log there, if nothing that is in it counts any more, which it may not have been able to say itself. */
+  readonly spentLog?: string | undefined;
 }
 
 /** A home as it stands in a record: as much of it as fits, which is all of it for all but absurd paths. */
@@ -143,7 +145,7 @@ function isRecord(value: unknown): value is LockRecord {
     isProcess(record) &&
     isCount(record.epoch) &&
     (record.driver === undefined || isProcess(record.driver)) &&
-    [record.world, record.home].every((text) => text === undefined || typeof text === "string")
+    [record.world, record.home, record.spentLog].every((text) => text === undefined || typeof text === "string")
   );
 }
 

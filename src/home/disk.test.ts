@@ -8,6 +8,7 @@ import { realClock } from "../front/clock.ts";
 import { newPiece } from "../shadow/shadow.ts";
 import { HeapMemory, SECTOR, SILENT_LOG } from "../shadow/testing.ts";
 import { type LogOptions, MIN_LOG_BYTES, type OpenedLog, openLog } from "./disk.ts";
+import type { LogMark } from "./log/disk-log.ts";
 import { inspect } from "./log/inspection.ts";
 import { STORE } from "./log/testing-front.ts";
 import { OpenLogFile } from "./log-file.ts";
@@ -71,6 +72,44 @@ test("a log is created with all its room, and found again with what is in it", a
       16 + 2048,
     );
     await second.close();
+  });
+});
+
+test("a log that can't be written says that it is spent by its id, is not empty at its end, and is passed over by that id", async (t) => {
+  await inFolder(async (_path, open) => {
+    const memory = new HeapMemory(MEMORY_BYTES);
+    const marks: [string, LogMark][] = [];
+    const log = await open({ memory, mark: (id, as) => void marks.push([id, as]) });
+    log.home.remember(STORE);
+    await write(log, memory, 8, 16, 1);
+    const failed = new Promise<string>((resolve) => log.home.observe({ room() {}, failed: resolve }));
+    const fails = (...call: unknown[]) => setImmediate(call.at(-1) as (error: Error) => void, new Error("EIO"));
+    const broken = [t.mock.method(fs, "fdatasync", fails), t.mock.method(fs, "writev", fails)];
+    await assert.rejects(write(log, memory, 8, 16, 2));
+    assert.match(await failed, /can't be written any more: a write failed: EIO$/);
+    log.home.spent?.();
+    assert.equal(await log.close(), false);
+    assert.deepEqual(marks, [
+      [log.id, "in use"],
+      [log.id, "spent"],
+    ]);
+    for (const { mock } of broken) mock.restore();
+    const stale = await open();
+    assert.equal(stale.remains.pieces.length, 1);
+    assert.equal(await stale.close(), false);
+    const next = await open({ spentLog: log.id, record: "somewhere" });
+    assert.deepEqual([next.id, next.remains.pieces], [log.id, []]);
+    assert.equal(await next.close(), true);
+  });
+});
+
+test("a log that is spent need not be there any more", async () => {
+  await inFolder(async (path, open) => {
+    await assert.rejects(open({ record: "somewhere" }), { code: "log-missing" });
+    const log = await open({ record: "somewhere", spentLog: "abc" });
+    await log.close();
+    fs.truncateSync(path);
+    await (await open({ record: "somewhere", spentLog: "abc" })).close();
   });
 });
 

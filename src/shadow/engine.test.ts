@@ -1,7 +1,8 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { ERRNO } from "../block/errors.ts";
-import { Bench, SECTOR } from "./testing.ts";
+import type { DriverRef } from "./ports.ts";
+import { Bench, DRIVER, SECTOR } from "./testing.ts";
 
 const QUIET_MS = 20;
 
@@ -134,6 +135,38 @@ test("an upgrade to an empty store is found out by a single block that was durab
   // All that it reads is zeroes.
   while (bench.mismatches.length === 0 && bench.link.pending.length > 0) bench.link.complete("read");
   assert.match(bench.mismatches[0] ?? "", /the block at 3584, durable before, has other contents/);
+});
+
+/** A device of one block, which its driver has been asked for before another one takes over; then who comes next. */
+function learned(next: DriverRef): Bench {
+  const bench = new Bench({ geometry: { size: SECTOR } });
+  bench.device.quiesce(() => {});
+  bench.device.learn(() => {});
+  bench.link.complete("read");
+  bench.device.detach({ blame: "nobody" });
+  bench.device.reaped();
+  bench.attach({}, next);
+  return bench;
+}
+
+test("a learned block that can't be read is read once more, and a failure that is over counts for nothing", () => {
+  const bench = learned({ kind: "newcomer" });
+  bench.link.complete("read", 0, ERRNO.EIO);
+  assert.deepEqual([bench.link.summary, bench.mismatches], [["read 0"], []]);
+  bench.link.complete("read", 0);
+  assert.deepEqual([bench.mismatches, bench.replayed], [[], 2]);
+});
+
+test("a newcomer that can't read what the driver before it could has another store", () => {
+  const bench = learned({ kind: "newcomer" });
+  for (let i = 0; i < 2; i++) bench.link.complete("read", 0, ERRNO.EIO);
+  assert.deepEqual(bench.mismatches, ["blocks all over it have other contents than before, or can't be read any more"]);
+});
+
+test("the driver that comes back since no newcomer did need not be able to read what it has read before", () => {
+  const bench = learned(DRIVER);
+  for (let i = 0; i < 2; i++) bench.link.complete("read", 0, ERRNO.EIO);
+  assert.deepEqual([bench.link.summary, bench.mismatches, bench.replayed], [[], [], 2]);
 });
 
 test("a driver that came with another store says nothing about the name of this one", () => {

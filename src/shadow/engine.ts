@@ -87,6 +87,8 @@ export class Engine {
   /** Requests of the recovery that are not answered; `#attached` is told at 0. */
   #reissued = 0;
   #arrivals = 0;
+  /** `spent`: it keeps nothing any more, and the store has all that it was given. */
+  #homeState: "well" | "failed" | "spent" = "well";
   /** Flush requests that the home answers. */
   readonly #syncing = new Set<Operation>();
   /** Refused pieces have been tried again for the flush that waits. */
@@ -129,7 +131,13 @@ export class Engine {
       retains,
     );
     this.#shadow.restore(remains?.pieces ?? []);
-    home.observe({ room: () => observer.released(), failed: (reason) => observer.homeFailed(reason) });
+    home.observe({
+      room: () => observer.released(),
+      failed: (reason) => {
+        this.#homeState = "failed";
+        observer.homeFailed(reason);
+      },
+    });
     this.#schedule = new Schedule(this.#shadow);
     this.#flusher = new Flusher(ports.clock, limits, () => {
       if (this.#shadow.size > 0) this.#flusher.wantOwn();
@@ -270,7 +278,7 @@ export class Engine {
       this.#schedule.requests.some(
         (other) => other.charges !== undefined && overlaps(other.offset, other.length, offset, length),
       );
-    if (info.discards || !this.#check.start(this.#submissions, mayKill)) this.#run();
+    if (info.discards || !this.#check.start(this.#submissions, driver, mayKill)) this.#run();
     else this.#submissions.kick();
   }
 
@@ -746,6 +754,10 @@ export class Engine {
     if (this.#quiesced !== undefined && !this.#closing && quiet) {
       this.#closing = true;
       this.#quiesced();
+    }
+    if (this.#homeState === "failed" && this.#shadow.size === 0) {
+      this.#homeState = "spent";
+      this.#home.spent?.();
     }
     this.#observer.progressed();
   }

@@ -73,6 +73,10 @@ class ManualHome implements Home {
     this.store = store;
   }
 
+  spent(): void {
+    this.told.push("spent");
+  }
+
   /** Everybody who waits gets an answer. */
   settle(failed = false): void {
     const waiting = [...this.waiting, ...this.syncing];
@@ -230,6 +234,37 @@ test("a home that has failed acknowledges nothing any more; what the shadow hold
   assert.equal(bench.device.shadow.pieces, 0);
   bench.device.pardon();
   assert.equal(bench.device.admit(bench.request("write", 3)), ERRNO.EIO, "for good");
+});
+
+test("P1: a home that has failed is spent once the store has everything, and not before", () => {
+  const home = new ManualHome({ durable: true, immediate: false });
+  const bench = benchWith(home);
+  bench.send("write", 1);
+  bench.link.complete("write");
+  home.settle();
+  const late = bench.send("write", 2);
+  home.observer?.failed("its log can't be written");
+  bench.clock.advance(6000);
+  bench.link.complete("write");
+  home.settle(true);
+  assert.equal(bench.replies.get(late), ERRNO.EIO);
+  bench.link.complete("flush", undefined, ERRNO.EIO);
+  bench.restart();
+  for (const sector of [1, 2]) bench.link.complete("write", sector * SECTOR);
+  bench.clock.advance(6000);
+  assert.ok(!home.told.includes("spent"));
+  bench.link.complete("flush");
+  assert.equal(home.told.at(-1), "spent");
+  bench.send("read", 1);
+  bench.link.complete("read");
+  assert.equal(home.told.filter((what) => what === "spent").length, 1);
+});
+
+test("a home that fails with nothing in it is spent at once", () => {
+  const home = new ManualHome({ durable: true, immediate: false });
+  benchWith(home);
+  home.observer?.failed("its log can't be written");
+  assert.deepEqual(home.told, ["spent"]);
 });
 
 test("P1: what another front has left behind is read, replayed before it is flushed, and known to be of this store", () => {

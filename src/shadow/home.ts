@@ -41,6 +41,11 @@ export interface Home {
   sync(done: (failed: boolean) => void): void;
   /** What a front has to know of the store before it opens it. The newest one counts; kept without being waited for. */
   remember(store: KnownStore): void;
+  /**
+   * After {@link HomeObserver.failed}, once: the store holds all that was acknowledged, and may soon hold newer. What is left here must
+   * never be taken up.
+   */
+  spent?(): void;
 }
 
 export interface HomeObserver {

@@ -4,7 +4,7 @@ import { type Memory, type Payload, slotBytes } from "../block/memory.ts";
 import type { Request } from "../block/request.ts";
 import { checksum } from "./checksum.ts";
 import { Operation } from "./operation.ts";
-import type { Random } from "./ports.ts";
+import type { DriverRef, Random } from "./ports.ts";
 import type { Submissions } from "./submissions.ts";
 
 /** How many durable blocks are remembered. */
@@ -54,6 +54,12 @@ export class StoreCheck {
    * comes after, and more of it has to be wrong than right.
    */
   #learned: SampledBlock[] = [];
+  /** Who was asked for it. */
+  #learnedFrom: DriverRef | undefined;
+  /** Of these, those whose read has failed once. */
+  readonly #readAgain = new Set<SampledBlock>();
+  /** Whose incarnation this is, or was the last. */
+  #driver: DriverRef | undefined;
   #comparing = false;
   readonly #verifies: boolean;
   /** Of the blocks that are compared now: those that were not what they have to be, and how many were. */
@@ -121,8 +127,12 @@ export class StoreCheck {
     return block.offset >= offset && block.offset < offset + length;
   }
 
-  /** Reads the remembered blocks. False if there are none. `mayKill`: whether reading this range may be what one has died of. */
-  start(submissions: Submissions, mayKill: (offset: number, length: number) => boolean): boolean {
+  /**
+   * Reads the remembered blocks by an incarnation of `driver`. False if there are none. `mayKill`: whether reading this range may be
+   * what one has died of.
+   */
+  start(submissions: Submissions, driver: DriverRef, mayKill: (offset: number, length: number) => boolean): boolean {
+    this.#driver = driver;
     const readable = this.#blocks.filter(
       ({ deaths, offset }) => deaths < SUSPICIOUS_DEATHS && !mayKill(offset, this.#blockSize),
     );
@@ -152,6 +162,7 @@ export class StoreCheck {
     const learned = unknown.map((offset): SampledBlock => ({ offset, contents: [], deaths: 0 }));
     for (const block of learned) this.#unlearned.add(block);
     this.#learned = learned;
+    this.#learnedFrom = this.#driver;
     this.#comparing = false;
     this.#blocks.push(...learned);
     this.#read(submissions, learned);
@@ -216,7 +227,10 @@ export class StoreCheck {
     return this.#pending.length > 0;
   }
 
-  /** One of its reads is over. Returns what is wrong; a read that failed says nothing either way. */
+  /**
+   * One of its reads is over. Returns what is wrong. A read that failed says nothing either way, but where a newcomer fails twice to
+   * read what the driver before it could: an empty store may have nothing there.
+   */
   finished(operation: Operation): string | undefined {
     const index = this.#pending.findIndex(({ check }) => check === operation);
     const [done] = this.#pending.splice(index, 1);
@@ -224,7 +238,15 @@ export class StoreCheck {
     const { block, position } = done;
     block.deaths = 0;
     const found = operation.errno === 0 ? digest(this.#payload, position) : undefined;
+    const isLearned = this.#learned.includes(block) && !this.#unlearned.has(block);
+    // One error may be over in a moment, and a newcomer isn't turned away for it.
+    const isReadAgain = isLearned && found === undefined && !this.#readAgain.has(block);
+    if (isReadAgain) {
+      this.#readAgain.add(block);
+      this.#queue.push(block);
+    }
     this.#readNext(position);
+    if (isReadAgain) return undefined;
     if (this.#unlearned.delete(block)) {
       // A block that can't be read tells nothing.
       if (found !== undefined) block.contents.push(found);
@@ -232,10 +254,8 @@ export class StoreCheck {
       if (!this.busy) this.#choose();
       return undefined;
     }
-    const isLearned = this.#learned.includes(block);
     if (found !== undefined && block.contents.includes(found)) this.#right.push(block);
-    // What the driver before it could read, a newcomer has to be able to read.
-    else if (found !== undefined || isLearned) this.#wrong.push(block);
+    else if (found !== undefined || (isLearned && this.#driver !== this.#learnedFrom)) this.#wrong.push(block);
     return this.#judged();
   }
 
@@ -260,12 +280,13 @@ export class StoreCheck {
       blocks.filter((block) => this.#learned.includes(block) && counts(block)).length;
     const isData = ({ contents }: SampledBlock): boolean => !contents.includes(this.#zeroes);
     const isOther = [isData, () => true].some((counts) => count(this.#wrong, counts) > count(this.#right, counts));
-    return isOther ? "blocks all over it have other contents than before" : undefined;
+    return isOther ? "blocks all over it have other contents than before, or can't be read any more" : undefined;
   }
 
   #dropLearned(): void {
     this.#blocks = this.#blocks.filter((block) => !this.#learned.includes(block));
     this.#learned = [];
+    this.#readAgain.clear();
     this.#comparing = false;
   }
 }

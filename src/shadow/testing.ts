@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import type { Errno } from "../block/errors.ts";
 import type { Geometry } from "../block/geometry.ts";
-import { MAX_SLOT_BYTES, type Memory, type Payload } from "../block/memory.ts";
+import { PlainMemory } from "../block/plain-memory.ts";
 import type { Request, Requester, RequestKind } from "../block/request.ts";
 import { Device, type DeviceOptions } from "./device.ts";
 import type { DeviceLimits } from "./limits.ts";
@@ -82,34 +82,9 @@ export class ManualClock implements Clock {
   }
 }
 
-/** Memory on the heap, a new slot for each part of a payload. */
-export class HeapMemory implements Memory {
-  readonly limitBytes: number;
+/** Memory for writes, too: no driver looks where its zeroes are. */
+export class HeapMemory extends PlainMemory {
   readonly zeroes = 0;
-  usedBytes = 0;
-
-  constructor(limitBytes = 64 << 20) {
-    this.limitBytes = limitBytes;
-  }
-
-  get fullness(): number {
-    return this.usedBytes / this.limitBytes;
-  }
-
-  allocate(length: number): Payload | undefined {
-    if (this.usedBytes + length > this.limitBytes) return undefined;
-    this.usedBytes += length;
-    const slots = [];
-    for (let at = 0; at < length; at += MAX_SLOT_BYTES) {
-      slots.push({ address: at, bytes: new Uint8Array(Math.min(MAX_SLOT_BYTES, length - at)) });
-    }
-    return { slots, length, references: 1 };
-  }
-
-  release(payload: Payload): void {
-    assert(payload.references > 0, "released twice");
-    if (--payload.references === 0) this.usedBytes -= payload.length;
-  }
 }
 
 /** What was submitted to a {@link ManualLink}. */

@@ -81,9 +81,7 @@ export class Aftermath {
     const state = (): string | undefined => this.#ports.front()?.supervisor.state;
     const serves = (): boolean => state() === "live" || state() === "degraded";
     const rests = (): boolean => serves() && !operator.upgrading;
-    const { newcomer, policy } = profile.sickness;
-    // A block that nobody can read after an upgrade speaks against the store, as one that holds something else does.
-    const mayFail = policy.exhausted !== undefined || (newcomer !== undefined && profile.driver.refuse > 0);
+    const mayFail = profile.sickness.policy.exhausted !== undefined;
     if (!mayFail && witnesses.lies === undefined) {
       course.need(rests, LIVENESS_MS, "the device does not recover");
     } else if (!course.until(rests, LIVENESS_MS)) {

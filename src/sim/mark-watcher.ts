@@ -213,6 +213,10 @@ export class MarkWatcher {
     if (this.#pieces.length > 0) this.#see("log broken with pieces");
   }
 
+  passesOver(): void {
+    this.#see("spent log passed over");
+  }
+
   tornRecord(): void {
     this.#see("power cut with a torn record");
   }

@@ -62,6 +62,7 @@ export const MARKS = {
   "power cut with a torn record": "a power cut leaves a torn record at the end of the log",
   "power cut in a recovery": "the power fails while the device recovers",
   "log broken with pieces": "the disk of a log breaks down while pieces are in it",
+  "spent log passed over": "a front finds records in a log that was spent, and doesn't take them up",
   "handover with pieces": "a front hands over with pieces that are not durable",
 } as const;
 

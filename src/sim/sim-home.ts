@@ -1,6 +1,6 @@
 import type { SeededRandom } from "../block/random.ts";
 import type { RecordCase } from "../home/log/cases.ts";
-import { DiskLog, type LogFile } from "../home/log/disk-log.ts";
+import { DiskLog, type LogFile, type LogMark } from "../home/log/disk-log.ts";
 import { ID_BYTES, type LogLimits } from "../home/log/format.ts";
 import { examine } from "../home/log/recovery.ts";
 import { takeUp } from "../home/log/take-up.ts";
@@ -22,6 +22,8 @@ export interface Dwelling {
   readonly remains: Remains | undefined;
   /** The power failed, and the record at its end is torn. */
   readonly endsTorn?: boolean;
+  /** There are records in its log which don't count, since the front before has said so elsewhere. */
+  readonly passesOver?: boolean;
 }
 
 /** Where the shadow of a world lives: what of it outlives a front, or a power cut. */
@@ -107,6 +109,10 @@ export class DiskHome implements SimHome {
   readonly #disk: SimDisk;
   #log: DiskLog | undefined;
   #powerFailed = false;
+  /** As the lock of the store says, which does not survive a power cut. */
+  #spentLog: Uint8Array | undefined;
+  /** A sync has failed, perhaps, since this front came. */
+  #syncsFail = false;
 
   constructor(ports: DiskHomePorts, { home, limits, writeBytes }: Profile) {
     const { logBytes, requestBytes } = home;
@@ -120,14 +126,30 @@ export class DiskHome implements SimHome {
     const { random, log } = this.#ports;
     const writes = new PoisonedMemory(0, this.#writeBytes);
     const file = mortalFile(this.#disk, life);
-    const taken = takeUp("log", file, writes);
-    const endsTorn = this.#powerFailed && TORN.has(examine(file).endsWith);
+    const found = examine(file);
+    const taken = takeUp("log", file, writes, file.size, this.#spentLog);
+    const passesOver = taken.records.tail.position > (found.header?.tail.position ?? 0);
+    const endsTorn = this.#powerFailed && TORN.has(found.endsWith);
     this.#powerFailed = false;
     const newId = Uint8Array.from({ length: ID_BYTES }, () => random.below(256));
-    const ports = { path: "log", file, memory: writes, clock: life.clock, log, pid: 1, newId, newBytes: file.size };
+    const id = taken.header?.id ?? newId;
+    const mark = (as: LogMark): void => {
+      this.#spentLog = as === "spent" ? id : undefined;
+    };
+    const ports = {
+      path: "log",
+      file,
+      memory: writes,
+      clock: life.clock,
+      log,
+      pid: 1,
+      newId,
+      newBytes: file.size,
+      mark,
+    };
     const { remains } = taken;
     this.#log = new DiskLog(ports, taken, this.#limits);
-    ready({ writes, home: this.#log, remains, endsTorn });
+    ready({ writes, home: this.#log, remains, endsTorn, passesOver });
   }
 
   close(done: () => void): void {
@@ -137,6 +159,7 @@ export class DiskHome implements SimHome {
   /** Its disk breaks down: nothing is written to it any more, or nothing gets durable. */
   breakDown(how: "write" | "sync"): void {
     this.#disk.failing = how;
+    this.#syncsFail ||= how === "sync";
   }
 
   /** It has another disk, with all that was on it. */
@@ -144,13 +167,17 @@ export class DiskHome implements SimHome {
     this.#disk.failing = undefined;
   }
 
+  /** What is spent need not be there any more: the kernel lets go of what it could not write. */
   frontDied(): void {
-    this.#disk.kill();
+    if (this.#spentLog !== undefined && this.#syncsFail) this.#disk.powerCut();
+    else this.#disk.kill();
+    this.#syncsFail = this.#disk.failing === "sync";
   }
 
   powerFails(): void {
     this.#disk.powerCut();
     this.#powerFailed = true;
+    this.#spentLog = undefined;
   }
 }
 

@@ -74,6 +74,10 @@ export class WatchedHome implements Home {
     this.#home.remember(store);
   }
 
+  spent(): void {
+    this.#home.spent?.();
+  }
+
   #change(change: () => void): void {
     try {
       change();

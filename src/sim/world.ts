@@ -32,6 +32,8 @@ import { isPoisonAlone, Witnesses } from "./witnesses.ts";
 const START_MS = 1000;
 /** After a power cut, at least: by then it is later by the clock than any epoch that nobody remembers. */
 const BOOT_MS = 10;
+/** An error of the log's disk that is over lasts less than this. */
+const BROKEN_MS = 300;
 /** Of the trace, in an outcome. */
 const LINES = 60;
 
@@ -340,6 +342,7 @@ class World {
     const { marks } = this.#witnesses;
     marks.takesUp(pieces);
     if (dwelling.endsTorn) marks.tornRecord();
+    if (dwelling.passesOver) marks.passesOver();
     const home = dwelling.home === undefined ? undefined : new WatchedHome(dwelling.home, marks);
     const front: SimFront = new SimFront(
       {
@@ -411,8 +414,7 @@ class World {
     this.#home.close(() => {
       if (!life.alive) return;
       this.#counts.handovers++;
-      // A log that can't be written any more still has what the store has by now.
-      this.#leavesNothing = clean && !this.#homeIsBroken;
+      this.#leavesNothing = clean;
       this.#end("handover");
     });
   }
@@ -467,11 +469,14 @@ class World {
   }
 
   #breakHome(): void {
-    if (!this.#faults || !(this.#home instanceof DiskHome) || !this.#fates.comes("failure of the log")) return;
+    const home = this.#home;
+    if (!this.#faults || !(home instanceof DiskHome) || !this.#fates.comes("failure of the log")) return;
     this.#homeIsBroken = true;
     this.#trace.add("home breaks", 0, 0, 0, 0);
     this.#witnesses.marks.breaks();
-    this.#home.breakDown(this.#random.pick(["write", "sync"]));
+    home.breakDown(this.#random.pick(["write", "sync"]));
+    // It may be over before the front has written all to the store, or never.
+    if (this.#random.chance(0.5)) this.#clock.after(this.#random.below(BROKEN_MS), () => home.mend());
   }
 
   #mendHome(): boolean {

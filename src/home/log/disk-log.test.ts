@@ -4,6 +4,7 @@ import { SeededRandom } from "../../block/random.ts";
 import { ManualClock, SECTOR, SILENT_LOG } from "../../shadow/testing.ts";
 import { DiskLog, type LogFile } from "./disk-log.ts";
 import { AREA_START, areaBytes, byteOf, HEADER_BYTES, minimumLogBytes, roomOf, usableBytes } from "./format.ts";
+import { decodeHeader } from "./header.ts";
 import { inspect } from "./inspection.ts";
 import { examine } from "./recovery.ts";
 import { takeUp } from "./take-up.ts";
@@ -350,6 +351,115 @@ for (const failing of ["write", "sync"] as const) {
     assert.ok(closed);
   });
 }
+
+/** A log with one piece, which is durable, and another, of which it can't be told, since a write or sync of it failed. */
+function broken(failing: "write" | "sync"): { clock: ManualClock; disk: SimDisk; front: TestFront } {
+  const { clock, disk, front } = onDisk();
+  front.write("write", 0, 1, fillWith(1));
+  front.log.sync(() => {});
+  clock.advance(100);
+  disk.failing = failing;
+  front.write("write", 0, 1, fillWith(2));
+  front.log.sync(() => {});
+  clock.advance(100);
+  assert(front.failure !== undefined);
+  return { clock, disk, front };
+}
+
+function isEmptyAtEnd({ log }: TestFront, clock: ManualClock): boolean | undefined {
+  let isEmpty: boolean | undefined;
+  log.close((is) => {
+    isEmpty = is;
+  });
+  clock.advance(100);
+  return isEmpty;
+}
+
+for (const failing of ["write", "sync"] as const) {
+  for (const wellAt of ["once", "its end"] as const) {
+    test(`a log whose ${failing} failed is emptied when it is spent, if its disk is well again at ${wellAt}`, () => {
+      const { clock, disk, front } = broken(failing);
+      if (wellAt === "once") disk.failing = undefined;
+      front.log.spent();
+      assert.equal(front.mark, "spent", "it is told before it is tried");
+      clock.advance(100);
+      if (wellAt === "once") disk.kill();
+      else {
+        disk.failing = undefined;
+        assert.equal(isEmptyAtEnd(front, clock), true);
+      }
+      disk.powerCut();
+      assert.deepEqual(new TestFront(disk, new ManualClock(), LIMITS).remains, []);
+    });
+  }
+
+  test(`a log whose ${failing} failed, and fails again, can't be emptied, says so, and is passed over by its id`, () => {
+    const { clock, disk, front } = broken(failing);
+    front.log.spent();
+    assert.equal(isEmptyAtEnd(front, clock), false);
+    disk.failing = undefined;
+    disk.powerCut();
+    assert.equal(new TestFront(disk, new ManualClock(), LIMITS).remains.length, 1);
+    assert.equal(new TestFront(disk, new ManualClock(), LIMITS, new Uint8Array(16)).remains.length, 1, "another log's");
+    const next = new TestFront(disk, clock, LIMITS, LOG_ID).opened();
+    assert.deepEqual([next.remains, next.store, next.mark], [[], STORE, undefined]);
+    clock.advance(100);
+    assert.equal(next.mark, "in use");
+    disk.powerCut();
+    assert.deepEqual(new TestFront(disk, new ManualClock(), LIMITS).remains, [], "from then on, it says so itself");
+  });
+}
+
+test("what is put into a log that was spent, and is in use again, counts", () => {
+  const { clock, disk, front } = broken("sync");
+  front.log.spent();
+  clock.advance(100);
+  disk.failing = undefined;
+  disk.kill();
+  const next = new TestFront(disk, clock, LIMITS, LOG_ID).opened();
+  next.write("write", 5, 1, fillWith(3));
+  next.log.sync(() => {});
+  clock.advance(100);
+  disk.powerCut();
+  const { remains } = new TestFront(disk, new ManualClock(), LIMITS);
+  assert.deepEqual(
+    remains.map(({ offset }) => offset),
+    [5 * SECTOR],
+  );
+});
+
+test("a log that breaks down with pieces that the store doesn't have keeps them", () => {
+  const { clock, disk, front } = broken("write");
+  disk.failing = undefined;
+  assert.equal(isEmptyAtEnd(front, clock), false);
+  assert.equal(front.mark, "in use");
+  disk.powerCut();
+  assert.equal(new TestFront(disk, new ManualClock(), LIMITS).remains.length, 1);
+});
+
+test("a header that was in flight when the log broke down leaves the other one whole while it is emptied", () => {
+  const { clock, file, front } = stage();
+  front.write("write", 0, 1, fillWith(1));
+  front.log.sync(() => {});
+  clock.advance(0);
+  file.done("records");
+  file.done("sync");
+  front.log.remember({ ...STORE, epoch: 8 });
+  clock.advance(0);
+  const before = file.bytes.slice(0, AREA_START);
+  file.done("header", new Error("EIO"));
+  front.log.spent();
+  clock.advance(0);
+  assert.deepEqual(file.waiting, ["header"]);
+  file.done("header");
+  assert.deepEqual(file.waiting, ["sync"]);
+  file.done("sync");
+  const newest = examine(file).header?.sequence ?? 0;
+  const other = newest % 2 === 0 ? HEADER_BYTES : 0;
+  assert.deepEqual(file.bytes.slice(other, other + HEADER_BYTES), before.slice(other, other + HEADER_BYTES));
+  assert.equal(decodeHeader(file.bytes.slice(other, other + HEADER_BYTES)).header?.sequence, newest - 3);
+  assert.deepEqual(examine(file).records, []);
+});
 
 test("a clean end leaves an empty log behind, with what is known of the store", () => {
   const { clock, disk, front } = onDisk();

@@ -21,6 +21,12 @@ export interface LogFile extends LogReader {
   sync(done: (error?: Error) => void): void;
 }
 
+/**
+ * `spent`: nothing that is in it counts any more, since the store has everything, and may have newer. `in use`: what is put from now on
+ * counts, and what was spent is gone.
+ */
+export type LogMark = "in use" | "spent";
+
 export interface DiskLogPorts {
   /** For people. */
   readonly path: string;
@@ -33,6 +39,8 @@ export interface DiskLogPorts {
   /** Of a log that is new: 16 bytes that no other has, and its size. */
   readonly newId: Uint8Array;
   readonly newBytes: number;
+  /** For the next front, where its disk may not let the log say so: it is in use from now on, or it is spent. */
+  mark?(as: LogMark): void;
 }
 
 /** What is synced is attested so much later, if no record has done so. */
@@ -59,6 +67,7 @@ interface Waiter {
  * - What is before the tail is used again only when the header that says so is durable.
  * - Each record, and the header at last, says what was durable when it was made: so damage to that is found.
  * - Room: see {@link Room}.
+ * - After a failure nothing is written but, at most, one header that says that the log is empty, once the store has everything.
  */
 export class DiskLog implements Home {
   readonly durable = true;
@@ -94,7 +103,9 @@ export class DiskLog implements Home {
   /** The last record whose pieces are carried, while that goes on. */
   #carryUntil: number | undefined;
   #failure: string | undefined;
-  #closed: (() => void) | undefined;
+  /** What is to be done about what must not be taken up any more. */
+  #emptying: "not yet" | "due" | "tried" = "not yet";
+  #closed: ((isEmpty: boolean) => void) | undefined;
 
   /** Nothing is written before the event loop turns. */
   constructor(ports: DiskLogPorts, taken: TakenUp, limits: LogLimits) {
@@ -182,9 +193,21 @@ export class DiskLog implements Home {
     this.#soon();
   }
 
-  /** Ends well: all is durable, and the header says where the tail is. Calls back once, after a failure at once. */
-  close(done: () => void): void {
+  spent(): void {
+    assert(this.#failure !== undefined, "a log is spent that could go on");
+    this.#ports.mark?.("spent");
+    this.#emptying = "due";
+    this.#soon();
+  }
+
+  /**
+   * Ends well: all is durable, and the header says where the tail is. Calls back once; after a failure, when what is spent has been
+   * emptied, or can't be. `isEmpty`: it is durable that there is nothing in it for a front to take up.
+   */
+  close(done: (isEmpty: boolean) => void): void {
     this.#closed = done;
+    // Its disk may be well again.
+    if (this.#emptying === "tried") this.#emptying = "due";
     this.#soon();
   }
 
@@ -243,6 +266,33 @@ export class DiskLog implements Home {
     return isClosing || (tailWaitsFor !== undefined && tailWaitsFor > this.#synced);
   }
 
+  /**
+   * What is in it is older than the store, or soon will be. What is written now can be relied on if the sync after it succeeds, whatever
+   * became of other parts of the file.
+   */
+  #empty(): void {
+    this.#emptying = "tried";
+    // Of two headers the one that isn't known to be durable makes room, so that one is whole.
+    const sequence = this.#header.sequence + (this.#headerState === "durable" ? 1 : 2);
+    const { head: tail } = this.#records;
+    const header = { ...this.#header, sequence, run: this.#run, tail, synced: this.#synced, pid: this.#ports.pid };
+    this.#writing = true;
+    this.#ports.file.write(slotOf(sequence), [encodeHeader(header)], (error) => {
+      this.#writing = false;
+      if (error !== undefined) return this.#end();
+      this.#syncing = true;
+      this.#ports.file.sync((error) => {
+        this.#syncing = false;
+        if (error === undefined) this.#room.freed(tail);
+        this.#end();
+      });
+    });
+  }
+
+  get #isEmpty(): boolean {
+    return this.#room.tail.position === this.#records.head.position;
+  }
+
   #writeHeader(): void {
     const { tail } = this.#records;
     const sequence = this.#header.sequence + 1;
@@ -252,7 +302,7 @@ export class DiskLog implements Home {
     this.#header = { ...this.#header, ...changes };
     this.#headerState = "in flight";
     this.#attesting = false;
-    this.#write((sequence % 2) * HEADER_BYTES, [encodeHeader(this.#header)], (failed) => {
+    this.#write(slotOf(sequence), [encodeHeader(this.#header)], (failed) => {
       if (failed) return;
       this.#headerState = "unsynced";
       this.#attested = Math.max(this.#attested, this.#header.synced);
@@ -302,7 +352,9 @@ export class DiskLog implements Home {
 
   #headerDurable(header: LogHeader): void {
     this.#headerState = "durable";
-    this.#mayWrite = header.run === this.#run && header.store !== undefined;
+    const mayWrite = header.run === this.#run && header.store !== undefined;
+    if (mayWrite && !this.#mayWrite) this.#ports.mark?.("in use");
+    this.#mayWrite = mayWrite;
     if (this.#room.freed(header.tail)) this.#observer?.room();
   }
 
@@ -348,17 +400,24 @@ export class DiskLog implements Home {
     this.#end();
   }
 
-  /** Tells who closes it, once nothing is in flight. */
+  /** Tells who closes it, once nothing is in flight, and what is spent has been seen to. */
   #end(): void {
-    if (this.#closed === undefined || this.#writing || this.#syncing) return;
+    if (this.#writing || this.#syncing) return;
+    if (this.#emptying === "due" && !this.#isEmpty) return this.#empty();
+    if (this.#closed === undefined) return;
     const isClean = this.#headerState === "durable" && !this.#headerDue() && this.#appender.pending === 0;
     if (this.#failure === undefined && !isClean) return;
     const done = this.#closed;
     this.#closed = () => {};
     this.#attestTimer?.cancel();
     this.#turn?.cancel();
-    done();
+    done(this.#isEmpty);
   }
+}
+
+/** Where the header of this sequence is. */
+function slotOf(sequence: number): number {
+  return (sequence % 2) * HEADER_BYTES;
 }
 
 function answer(waiters: Fifo<Waiter>, reached: number): void {

@@ -4,7 +4,7 @@ import { MAX_SLOT_BYTES, type Memory, type Payload, slotBytes } from "../../bloc
 import type { RemainingPiece, Remains } from "../../shadow/home.ts";
 import { type Piece, PieceMap } from "../../shadow/piece-map.ts";
 import { newPiece } from "../../shadow/shadow.ts";
-import { areaBytes, byteOf, ORIGIN, SECTOR_BYTES } from "./format.ts";
+import { areaBytes, byteOf, ORIGIN, SECTOR_BYTES, sameBytes } from "./format.ts";
 import type { LogHeader } from "./header.ts";
 import type { DecodedRecord } from "./record.ts";
 import { Records } from "./records.ts";
@@ -24,9 +24,16 @@ export interface TakenUp {
 
 /**
  * Examines the log and reads what still counts into `memory`; changes nothing in it. Throws `log-damaged`, also where it is no log or
- * a later version's; `log-too-full` where the memory has no room for what is in it.
+ * a later version's; `log-too-full` where the memory has no room for what is in it. `spent`: the id of a log whose records are older
+ * than the store, so that none of them counts; the header could not say so any more.
  */
-export function takeUp(path: string, reader: LogReader, memory: Memory, newBytes = reader.size): TakenUp {
+export function takeUp(
+  path: string,
+  reader: LogReader,
+  memory: Memory,
+  newBytes = reader.size,
+  spent?: Uint8Array,
+): TakenUp {
   const found = examine(reader, newBytes);
   if (found.damage !== undefined)
     throw new SkinkError(
@@ -34,6 +41,8 @@ export function takeUp(path: string, reader: LogReader, memory: Memory, newBytes
       `Cannot take up the log ${path}: ${found.damage}; "skink log inspect ${path}" shows what stands in it`,
     );
   const { header } = found;
+  if (header !== undefined && spent !== undefined && sameBytes(header.id, spent))
+    return { header, records: new Records(found.end), remains: { store: header.store, pieces: [] } };
   const records = new Records(header?.tail ?? ORIGIN);
   const area = areaBytes(header?.size ?? newBytes);
   for (const { place, kind, dataBytes, checksum } of found.records) {

@@ -6,7 +6,7 @@ import { type Piece, PieceMap } from "../../shadow/piece-map.ts";
 import type { Clock } from "../../shadow/ports.ts";
 import { newPiece } from "../../shadow/shadow.ts";
 import { GEOMETRY, HeapMemory, newRequest, SECTOR, SILENT_LOG } from "../../shadow/testing.ts";
-import { DiskLog, type LogFile } from "./disk-log.ts";
+import { DiskLog, type LogFile, type LogMark } from "./disk-log.ts";
 import type { LogLimits } from "./format.ts";
 import { takeUp } from "./take-up.ts";
 
@@ -37,8 +37,12 @@ export class TestFront {
   rooms = 0;
   failure: string | undefined;
 
-  constructor(file: LogFile, clock: Clock, limits: LogLimits) {
-    const taken = takeUp("test.log", file, this.memory);
+  /** The last thing that the next front is to be told of the log. */
+  mark: LogMark | undefined;
+
+  /** `spent`: the id of a log that is. */
+  constructor(file: LogFile, clock: Clock, limits: LogLimits, spent?: Uint8Array) {
+    const taken = takeUp("test.log", file, this.memory, file.size, spent);
     this.found = taken.records.last;
     this.remains = taken.remains.pieces;
     this.store = taken.remains.store;
@@ -52,6 +56,9 @@ export class TestFront {
       pid: 42,
       newId: LOG_ID,
       newBytes: file.size,
+      mark: (as: LogMark) => {
+        this.mark = as;
+      },
     };
     this.log = new DiskLog(ports, taken, limits);
     for (const remainder of this.remains) {
