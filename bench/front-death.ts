@@ -3,10 +3,11 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { askFront } from "../src/front/control-client.ts";
 import { homeSpec } from "./homes.ts";
 import { DEPTH, LoadedDisk, RECONNECT, sendKill } from "./loaded-disk.ts";
-import { type Place, readMarks, timestampMs } from "./marks.ts";
+import { readMarks, timestampMs } from "./marks.ts";
 import type { Part } from "./part.ts";
 import { thisMachine } from "./results.ts";
 import { SKINK } from "./servers.ts";
+import { type Stages, type StagesMs, stageFigure, stageNames, stagesOf } from "./stages.ts";
 import { percentile } from "./statistics.ts";
 import { figure, table } from "./table.ts";
 import { VOLATILE_DRIVER } from "./volatile.ts";
@@ -22,22 +23,22 @@ const FRONT_MARKS = fileURLToPath(new URL("front-marks.ts", import.meta.url));
 const VICTIMS = ["front", "front and driver"] as const;
 type Victim = (typeof VICTIMS)[number];
 
-/** What the stall consists of, one after the other. */
-const STAGES = [
-  { name: "the guard notices", until: "noticed" },
-  { name: "its delay, and the next process", until: "started" },
-  { name: "Node starts", until: "running" },
-  { name: "modules, memory", until: "control" },
-  { name: "lock, fence, home", until: "driver" },
-  { name: "driver opened, replay", until: "clients" },
-] as const;
-const LAST_STAGE = "clients come again";
+const STAGES: Stages = {
+  until: {
+    "the guard notices": "noticed",
+    "its delay, and the next process": "started",
+    "Node starts": "running",
+    "modules, memory": "control",
+    "lock, fence, home": "driver",
+    "driver opened, replay": "clients",
+  },
+  rest: "clients come again",
+};
 
 interface Death {
   /** The client's view: the longest time between two completions around the kill. */
   readonly stallMs: number;
-  /** By the names of the stages. */
-  readonly stagesMs: Readonly<Record<string, number>>;
+  readonly stagesMs: StagesMs;
 }
 
 export const frontDeath: Part = {
@@ -109,17 +110,7 @@ export const frontDeath: Part = {
           ),
           table(
             ["median of the stage, ms", ...results.map(({ home, victim }) => `${home}, ${victim}`)],
-            [...STAGES.map(({ name }) => name), LAST_STAGE].map((stage) => [
-              stage,
-              ...results.map(({ deaths }) =>
-                figure(
-                  percentile(
-                    deaths.map(({ stagesMs }) => stagesMs[stage] ?? Number.NaN),
-                    50,
-                  ),
-                ),
-              ),
-            ]),
+            stageNames(STAGES).map((stage) => [stage, ...results.map(({ deaths }) => stageFigure(deaths, stage))]),
           ),
         ],
         verdicts: [
@@ -157,14 +148,5 @@ async function killOnce(bench: Workbench, disk: LoadedDisk, victim: Victim, mark
   await load.nextCompletion();
   bench.signal.throwIfAborted();
   const stallMs = load.takeLongestGapMs();
-  const times = new Map<Place, number>(readMarks(marks, killedAt).map(({ place, at }) => [place, at]));
-  const stagesMs: Record<string, number> = {};
-  let from = killedAt;
-  for (const { name, until } of STAGES) {
-    const at = times.get(until) ?? Number.NaN;
-    stagesMs[name] = at - from;
-    from = at;
-  }
-  stagesMs[LAST_STAGE] = Math.max(0, stallMs - (from - killedAt));
-  return { stallMs, stagesMs };
+  return { stallMs, stagesMs: stagesOf(STAGES, readMarks(marks, killedAt), killedAt, stallMs) };
 }

@@ -3,10 +3,11 @@ import { askFront } from "../src/front/control-client.ts";
 import { markedSkink } from "./front-death.ts";
 import { HOMES, type HomeKind, homeSpec } from "./homes.ts";
 import { DEPTH, LoadedDisk, RECONNECT } from "./loaded-disk.ts";
-import { type Place, readMarks, timestampMs } from "./marks.ts";
+import { readMarks, timestampMs } from "./marks.ts";
 import type { Part } from "./part.ts";
 import { thisMachine } from "./results.ts";
 import { type SkinkOptions, startSkink } from "./servers.ts";
+import { type Stages, type StagesMs, stageFigure, stageNames, stagesOf } from "./stages.ts";
 import { percentile } from "./statistics.ts";
 import { figure, table } from "./table.ts";
 import { VOLATILE_DRIVER } from "./volatile.ts";
@@ -18,18 +19,16 @@ const QUICK_HANDOVERS = 3;
 const MAX_LIFE_MS = 200;
 const GOAL_MS = 150;
 
-/** What the stall consists of, one after the other, from the word to the old front on. */
-const STAGES = [
-  { name: "the old front drains, flushes, closes", until: "control" },
-  { name: "lock, fence, home; driver opened", until: "clients" },
-] as const;
-const LAST_STAGE = "clients come again, and the rest";
+/** From the word to the old front on. */
+const STAGES: Stages = {
+  until: { "the old front drains, flushes, closes": "control", "lock, fence, home; driver opened": "clients" },
+  rest: "clients come again, and the rest",
+};
 
 interface Handover {
   /** The client's view: the longest time between two completions, with the start of the new front in it. */
   readonly stallMs: number;
-  /** By the names of the stages. */
-  readonly stagesMs: Readonly<Record<string, number>>;
+  readonly stagesMs: StagesMs;
 }
 
 interface Case {
@@ -93,18 +92,11 @@ export const handover: Part = {
         data: results,
         tables: [
           table(
-            ["stall in milliseconds", "p50", "p99", "max", ...STAGES.map(({ name }) => name), LAST_STAGE],
+            ["stall in milliseconds", "p50", "p99", "max", ...stageNames(STAGES)],
             results.map(({ handovers, ...one }) => [
               titleOf(one),
               ...[50, 99, 100].map((percent) => figure(percentile(stallsOf(handovers), percent))),
-              ...[...STAGES.map(({ name }) => name), LAST_STAGE].map((stage) =>
-                figure(
-                  percentile(
-                    handovers.map(({ stagesMs }) => stagesMs[stage] ?? Number.NaN),
-                    50,
-                  ),
-                ),
-              ),
+              ...stageNames(STAGES).map((stage) => stageFigure(handovers, stage)),
             ]),
           ),
         ],
@@ -152,15 +144,6 @@ async function handOver(bench: Workbench, disk: LoadedDisk, options: SkinkOption
   if (how !== "exit code 0") disk.failures.push(`The front before ended with ${how}\n${old.tool.errors()}`);
   const { pid } = await askFront(server.control, { command: "status" });
   const own = readMarks(marks, since).filter((mark) => mark.pid === pid);
-  const times = new Map<Place, number>(own.map(({ place, at }) => [place, at]));
-  const askedAt = times.get("asking") ?? Number.NaN;
-  const stagesMs: Record<string, number> = {};
-  let from = askedAt;
-  for (const { name, until } of STAGES) {
-    const at = times.get(until) ?? Number.NaN;
-    stagesMs[name] = at - from;
-    from = at;
-  }
-  stagesMs[LAST_STAGE] = Math.max(0, stallMs - (from - askedAt));
-  return { stallMs, stagesMs };
+  const askedAt = own.findLast(({ place }) => place === "asking")?.at ?? Number.NaN;
+  return { stallMs, stagesMs: stagesOf(STAGES, own, askedAt, stallMs) };
 }

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
+import type { Progress } from "../src/terminal/progress.ts";
 import { type Curve, type CurvePoint, drawKillCurves, intervalText } from "./curve.ts";
 import { DEPTH, LoadedDisk } from "./loaded-disk.ts";
 import type { Part } from "./part.ts";
-import type { Progress } from "./progress.ts";
 import { thisMachine } from "./results.ts";
 import { mean } from "./statistics.ts";
 import { figure, table } from "./table.ts";

@@ -1,6 +1,7 @@
 /** npm run bench: how fast Skink is, beside others. `--help` says more. */
-import { parseArgs } from "node:util";
 import { SkinkError } from "../src/block/errors.ts";
+import { readCommandLine } from "../src/terminal/command-line.ts";
+import { Progress } from "../src/terminal/progress.ts";
 import { peer } from "../test/peers.ts";
 import { compare } from "./compare.ts";
 import { devices } from "./devices.ts";
@@ -14,7 +15,6 @@ import { idle } from "./idle.ts";
 import { killCurve } from "./kill-curve.ts";
 import { overhead } from "./overhead.ts";
 import type { Outcome, Part, Settings } from "./part.ts";
-import { Progress } from "./progress.ts";
 import { recovery } from "./recovery.ts";
 import { formatReport, loadReport, type Report, saveReport } from "./results.ts";
 import { upgrade } from "./upgrade.ts";
@@ -41,7 +41,6 @@ const ROUNDS = 5;
 const QUICK_SECONDS = 1;
 const QUICK_ROUNDS = 1;
 const EXIT_FAILED = 1;
-const EXIT_USAGE = 2;
 
 const HELP = `usage: npm run bench -- [PART …] [options]
 
@@ -72,9 +71,7 @@ try {
 }
 
 async function main(): Promise<number> {
-  const options = readArguments();
-  if (typeof options === "number") return options;
-  const { parts, settings, json, keeps } = options;
+  const { parts, settings, json, keeps } = readArguments();
   const interruption = new AbortController();
   const interrupt = (): void => interruption.abort(new SkinkError("interrupted", "Interrupted"));
   process.once("SIGINT", interrupt);
@@ -126,24 +123,15 @@ interface Options {
   readonly keeps: boolean;
 }
 
-/** What is asked for, or the exit code where there is nothing to do. */
-function readArguments(): Options | number {
-  try {
-    const { values, positionals } = parseArgs({
-      allowPositionals: true,
-      options: {
-        quick: { type: "boolean", default: false },
-        only: { type: "string" },
-        seconds: { type: "string" },
-        rounds: { type: "string" },
-        json: { type: "boolean", default: false },
-        help: { type: "boolean", default: false },
-      },
-    });
-    if (values.help) {
-      console.log(HELP);
-      return 0;
-    }
+function readArguments(): Options {
+  const options = {
+    quick: { type: "boolean", default: false },
+    only: { type: "string" },
+    seconds: { type: "string" },
+    rounds: { type: "string" },
+    json: { type: "boolean", default: false },
+  } as const;
+  return readCommandLine(HELP, { allowPositionals: true, options }, ({ values, positionals }) => {
     const { quick } = values;
     return {
       parts: partsNamed(positionals),
@@ -156,10 +144,7 @@ function readArguments(): Options | number {
       json: values.json,
       keeps: !quick && values.only === undefined,
     };
-  } catch (error) {
-    console.error(`${error instanceof Error ? error.message : error}\n\n${HELP}`);
-    return EXIT_USAGE;
-  }
+  });
 }
 
 function partsNamed(names: readonly string[]): readonly Part[] {

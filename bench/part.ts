@@ -1,5 +1,5 @@
+import type { Progress } from "../src/terminal/progress.ts";
 import type { Peer } from "../test/peers.ts";
-import type { Progress } from "./progress.ts";
 import type { Report } from "./results.ts";
 import type { Workbench } from "./workbench.ts";
 

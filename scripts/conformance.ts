@@ -2,13 +2,12 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { betweenMarks } from "../bench/document.ts";
-import { Progress } from "../bench/progress.ts";
 import { type Machine, thisMachine } from "../bench/results.ts";
 import { percentile } from "../bench/statistics.ts";
 import { figure, table } from "../bench/table.ts";
-import { SkinkError } from "../src/block/errors.ts";
+import { readCommandLine, wholeNumber } from "../src/terminal/command-line.ts";
+import { Progress } from "../src/terminal/progress.ts";
 import { type Finding, runKills, type Via } from "../test/conformance-run.ts";
 import { DISK_BYTES, SUBJECTS, type Subject } from "../test/conformance-servers.ts";
 import { peer } from "../test/peers.ts";
@@ -21,7 +20,6 @@ const KILLS = 50;
 const SEED = 1;
 const VIAS: readonly Via[] = ["alone", "Skink"];
 const EXIT_FAILED = 1;
-const EXIT_USAGE = 2;
 
 const RECOVERIES = {
   "nbdkit-retry": "retry filter",
@@ -29,7 +27,7 @@ const RECOVERIES = {
   client: "client reconnects",
 } as const;
 
-const HELP = `usage: npm run conformance [-- options]
+const HELP = `usage: npm run conformance -- [--kills N] [--seed N] [--only PATTERN] [--json]
 
 Kills block servers by SIGKILL under a load that knows what each sector has to hold, each one alone, with its usual
 recovery, and through Skink (shadow in memory, nothing else set). The servers:
@@ -68,16 +66,11 @@ process.exitCode = await main();
 
 async function main(): Promise<number> {
   const options = readArguments();
-  if (typeof options === "number") return options;
   const { kills, seed, only, json } = options;
   const interruption = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interruption.abort());
 
   const wanted = SUBJECTS.filter(({ name }) => only?.test(name) ?? true);
-  if (wanted.length === 0) {
-    console.error(`Cannot use --only ${only?.source}: it matches no server, one of those of --help was wanted`);
-    return EXIT_USAGE;
-  }
   const leftOut = wanted.flatMap(({ name, peers }) => {
     const missing = peer(...peers);
     return missing === false ? [] : [`${name}: ${missing}`];
@@ -140,34 +133,25 @@ async function findingOf(
   }
 }
 
-/** Options, or an exit code where there is nothing to do. */
-function readArguments(): Options | number {
-  try {
-    const { values } = parseArgs({
-      options: {
-        kills: { type: "string", default: `${KILLS}` },
-        seed: { type: "string", default: `${SEED}` },
-        only: { type: "string" },
-        json: { type: "boolean", default: false },
-        help: { type: "boolean", default: false },
-      },
-    });
-    if (!values.help) {
-      const only = values.only === undefined ? undefined : new RegExp(values.only);
-      return { kills: whole("kills", values.kills, 1), seed: whole("seed", values.seed, 0), only, json: values.json };
+function readArguments(): Options {
+  const options = {
+    kills: { type: "string", default: `${KILLS}` },
+    seed: { type: "string", default: `${SEED}` },
+    only: { type: "string" },
+    json: { type: "boolean", default: false },
+  } as const;
+  return readCommandLine(HELP, { options }, ({ values }) => {
+    const only = values.only === undefined ? undefined : new RegExp(values.only);
+    if (only !== undefined && !SUBJECTS.some(({ name }) => only.test(name))) {
+      throw new Error(`Cannot use --only ${values.only}: it matches no server, one of those of --help was wanted`);
     }
-    console.log(HELP);
-    return 0;
-  } catch (error) {
-    console.error(`${(error as Error).message}\n\n${HELP}`);
-    return EXIT_USAGE;
-  }
-}
-
-function whole(name: string, text: string, least: number): number {
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new SkinkError("bad-option", `Cannot use --${name} ${text}: a whole number from ${least} on was wanted`);
+    return {
+      kills: wholeNumber("kills", values.kills, 1),
+      seed: wholeNumber("seed", values.seed),
+      only,
+      json: values.json,
+    };
+  });
 }
 
 function versionsOf(subjects: readonly Subject[]): string[] {

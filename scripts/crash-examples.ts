@@ -2,12 +2,11 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { betweenMarks } from "../bench/document.ts";
-import { Progress } from "../bench/progress.ts";
 import { thisMachine } from "../bench/results.ts";
 import { table } from "../bench/table.ts";
-import { SkinkError } from "../src/block/errors.ts";
+import { readCommandLine, wholeNumber } from "../src/terminal/command-line.ts";
+import { Progress } from "../src/terminal/progress.ts";
 import { type Recording, record } from "../test/crash-recording.ts";
 import { check, type Finding, isAsExpected, peersOf, TRIALS, type Trial, titleOf } from "../test/crash-trials.ts";
 import { peer } from "../test/peers.ts";
@@ -19,11 +18,10 @@ const END = "<!-- end of results -->";
 const STATES = 200;
 const SEED = 1;
 const EXIT_FAILED = 1;
-const EXIT_USAGE = 2;
 /** Of what a check says, as it is shown. */
 const MAX_SAID = 80;
 
-const HELP = `usage: npm run crash-examples [-- options]
+const HELP = `usage: npm run crash-examples -- [--only PATTERN] [--states N] [--seed N] [--all] [--keep FOLDER] [--json]
 
 Records what file systems, databases and small stores (examples/crash) write to a Skink device, and checks with skink crashes
 what power cuts may leave of it: on an honest disk, and on one that swallows flushes. The trials:
@@ -63,7 +61,6 @@ process.exitCode = await main();
 
 async function main(): Promise<number> {
   const options = readArguments();
-  if (typeof options === "number") return options;
   const { only, states, json, keep } = options;
   const interruption = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interruption.abort());
@@ -125,46 +122,29 @@ async function findingsOf(
   return rows;
 }
 
-/** Options, or an exit code where there is nothing to do. */
-function readArguments(): Options | number {
-  try {
-    const { values } = parseArgs({
-      options: {
-        only: { type: "string" },
-        states: { type: "string", default: `${STATES}` },
-        seed: { type: "string", default: `${SEED}` },
-        all: { type: "boolean", default: false },
-        keep: { type: "string" },
-        json: { type: "boolean", default: false },
-        help: { type: "boolean", default: false },
-      },
-    });
+function readArguments(): Options {
+  const options = {
+    only: { type: "string" },
+    states: { type: "string", default: `${STATES}` },
+    seed: { type: "string", default: `${SEED}` },
+    all: { type: "boolean", default: false },
+    keep: { type: "string" },
+    json: { type: "boolean", default: false },
+  } as const;
+  return readCommandLine(HELP, { options }, ({ values }) => {
     const { only, states, seed, all, keep, json } = values;
-    if (values.help) {
-      console.log(HELP);
-      return 0;
-    }
     if (only !== undefined && !TRIALS.some((trial) => titleOf(trial).match(only))) {
-      throw new SkinkError("bad-option", `Cannot use --only ${only}: no trial matches it, one at least was wanted`);
+      throw new Error(`Cannot use --only ${only}: no trial matches it, one at least was wanted`);
     }
     return {
       only: only === undefined ? undefined : new RegExp(only),
-      states: whole("states", states, 1),
-      seed: whole("seed", seed, 0),
+      states: wholeNumber("states", states, 1),
+      seed: wholeNumber("seed", seed),
       all,
       keep: keep === undefined ? undefined : resolve(keep),
       json,
     };
-  } catch (error) {
-    console.error(`${(error as Error).message}\n\n${HELP}`);
-    return EXIT_USAGE;
-  }
-}
-
-function whole(name: string, text: string, least: number): number {
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new SkinkError("bad-option", `Cannot use --${name} ${text}: a whole number from ${least} on was wanted`);
+  });
 }
 
 function cellsOf({ trial, finding }: Row): string[] {

@@ -1,7 +1,7 @@
 /** npm run experiment: what a reconnecting client loses with its server, and with Skink in front of it. `--help` says more. */
-import { parseArgs } from "node:util";
-import { Progress } from "../bench/progress.ts";
 import { table } from "../bench/table.ts";
+import { readCommandLine } from "../src/terminal/command-line.ts";
+import { Progress } from "../src/terminal/progress.ts";
 import { peer } from "../test/peers.ts";
 import {
   type Finding,
@@ -17,7 +17,6 @@ import { STORES, type Store } from "../test/reconnect-stores.ts";
 import { inScene, type Scene } from "../test/scene.ts";
 
 const EXIT_FAILED = 1;
-const EXIT_USAGE = 2;
 
 const VIAS: Record<Via, string> = {
   alone: "alone",
@@ -26,7 +25,7 @@ const VIAS: Record<Via, string> = {
   disk: "Skink, home disk",
 };
 
-const HELP = `usage: npm run experiment [-- options]
+const HELP = `usage: npm run experiment -- [--json]
 
 QEMU writes to an NBD server (qemu-io -t writeback, reconnect-delay=${RECONNECT_DELAY_S}), the writes are acknowledged,
 something is killed by SIGKILL and starts again, QEMU flushes and reads back; then all is stopped in order, and the
@@ -47,8 +46,8 @@ type Row = { readonly trial: Trial } & ({ readonly finding: Finding } | { readon
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const json = readArguments();
-  if (typeof json === "number") return json;
+  const options = { json: { type: "boolean", default: false } } as const;
+  const { json } = readCommandLine(HELP, { options }, ({ values }) => values);
   const interruption = Promise.withResolvers<never>();
   interruption.promise.catch(() => {});
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
@@ -79,19 +78,6 @@ async function main(): Promise<number> {
   const isWhole = leftOut.length === 0 || process.env.SKINK_REQUIRE_PEERS !== "1";
   const isFinished = rows.every((row) => "finding" in row);
   return isWell && isWhole && isFinished ? 0 : EXIT_FAILED;
-}
-
-/** Whether JSON is wanted, or an exit code. */
-function readArguments(): boolean | number {
-  try {
-    const { values } = parseArgs({ options: { json: { type: "boolean" }, help: { type: "boolean" } } });
-    if (values.help !== true) return values.json ?? false;
-    console.log(HELP);
-    return 0;
-  } catch (error) {
-    console.error(`${(error as Error).message}\n\n${HELP}`);
-    return EXIT_USAGE;
-  }
 }
 
 async function versionsOf(stores: readonly Store[]): Promise<string[]> {

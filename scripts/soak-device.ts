@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { sendKill } from "../bench/loaded-disk.ts";
 import { SeededRandom } from "../src/block/random.ts";
 import type { FrontEvent } from "../src/front/events.ts";
 import type { DeviceStatus } from "../src/front/status.ts";
 import { type LoadTally, VerifyingLoad } from "../src/load/load.ts";
 import { LOAD_PATTERNS } from "../src/load/pattern.ts";
 import { NbdClient } from "../src/nbd/index.ts";
+import { within } from "../test/until.ts";
 
 /** Of each device, from its start. */
 const LOAD_BYTES = 8 << 20;
@@ -136,7 +138,7 @@ export class SoakDevice {
     const deadline = performance.now() + PATIENCE_MS;
     for (;;) {
       const { state, epoch, driver } = await this.#status(this.name);
-      if (driver.pid !== null && driver.pid !== this.#killedPid && sent(driver.pid)) {
+      if (driver.pid !== null && driver.pid !== this.#killedPid && sendKill(driver.pid)) {
         const gap = this.#load.takeLongestGapMs();
         if (this.soak.kills > 0) this.soak.stallsMs.push(gap);
         this.soak.kills++;
@@ -153,8 +155,8 @@ export class SoakDevice {
 
   /** Right after a kill, and without a flush: nothing is there but what the shadow has kept, and what was durable. */
   async #readBack(): Promise<void> {
-    await this.#within("what is in flight", this.#load.stop());
-    await this.#within("the read-back", this.#load.readBack({ flush: false }));
+    await within(`what is in flight at ${this.name}`, PATIENCE_MS, this.#load.stop());
+    await within(`the read-back of ${this.name}`, PATIENCE_MS, this.#load.readBack({ flush: false }));
     this.soak.readBacks++;
   }
 
@@ -165,27 +167,10 @@ export class SoakDevice {
         await this.#changed.promise;
       }
     };
-    await this.#within(what, waiting());
-  }
-
-  async #within(what: string, promise: Promise<void>): Promise<void> {
-    const timeout = Promise.withResolvers<never>();
-    const failure = new Error(`${this.name} did not come to ${what} within ${PATIENCE_MS} ms`);
-    const timer = setTimeout(() => timeout.reject(failure), PATIENCE_MS);
-    await Promise.race([promise, timeout.promise]).finally(() => clearTimeout(timer));
+    await within(`${this.name} to have come to ${what}`, PATIENCE_MS, waiting());
   }
 }
 
 function connected(uri: string, count: number): Promise<NbdClient[]> {
   return Promise.all(Array.from({ length: count }, () => NbdClient.connect(uri)));
-}
-
-/** False where there is no such process any more. */
-function sent(pid: number): boolean {
-  try {
-    return process.kill(pid, "SIGKILL");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
-    throw error;
-  }
 }

@@ -1,18 +1,16 @@
 /** npm run soak: SIGKILL on drivers with a volatile cache, thousands of times, under a load that knows what it was promised. */
 import { randomInt } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
-import { Progress } from "../bench/progress.ts";
-import { isWell, runSoak, type SoakReport } from "./soak-run.ts";
+import { readCommandLine, wholeNumber } from "../src/terminal/command-line.ts";
+import { Progress } from "../src/terminal/progress.ts";
+import { isWell, runSoak, type SoakOptions, type SoakReport } from "./soak-run.ts";
 
 const EXIT_FAILED = 1;
-const EXIT_USAGE = 2;
 /** As shells have it: 128, and the signal's number. */
 const EXIT_INTERRUPTED = 130;
 
 const VOLATILE = fileURLToPath(new URL("../examples/volatile.ts", import.meta.url));
-const USAGE = "usage: npm run soak -- [--kills N] [--devices N] [--seed S] [--spec SPEC] [--json]";
-const HELP = `${USAGE}
+const HELP = `usage: npm run soak -- [--kills N] [--devices N] [--seed S] [--spec SPEC] [--json]
 
 Serves several devices (skink serve), puts a verifying load on each, and kills their drivers by SIGKILL at random times: while
 they are live, while they open, while the shadow is replayed. Every 100 kills of a device, and in the end, the load rests right
@@ -30,9 +28,7 @@ usage, ${EXIT_INTERRUPTED} where it was interrupted, and well until then.`;
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const options = readArguments();
-  if (typeof options === "number") return options;
-  const { json, ...soak } = options;
+  const { json, ...soak } = readArguments();
   const interruption = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interruption.abort());
   const progress = new Progress();
@@ -45,11 +41,10 @@ async function main(): Promise<number> {
 
 function lineOf({ kills, wanted, killsPerSecond, requests, errors, lost, stallMs }: SoakReport): string {
   const left = kills === 0 ? "" : `  ${minutes((wanted - kills) / killsPerSecond)} left`;
-  const line =
+  return (
     `${kills} of ${wanted} kills  ${killsPerSecond.toFixed(1)}/s  ${requests} requests  ${errors} errors  ${lost} lost  ` +
-    `stall p50 ${ms(stallMs.p50)} p99 ${ms(stallMs.p99)} ms${left}`;
-  // A line that wraps could not be overwritten.
-  return process.stderr.isTTY ? line.slice(0, process.stderr.columns - 1) : line;
+    `stall p50 ${ms(stallMs.p50)} p99 ${ms(stallMs.p99)} ms${left}`
+  );
 }
 
 function textOf(report: SoakReport): string {
@@ -68,40 +63,20 @@ function textOf(report: SoakReport): string {
   ].join("\n");
 }
 
-/** What is asked for; an exit code where that is help, or makes no sense. */
-function readArguments() {
-  try {
-    const { values } = parseArgs({
-      options: {
-        kills: { type: "string", default: "20000" },
-        devices: { type: "string", default: "4" },
-        seed: { type: "string", default: `${randomInt(2 ** 31)}` },
-        spec: { type: "string", default: `${VOLATILE}?size=8M` },
-        json: { type: "boolean", default: false },
-        help: { type: "boolean", default: false },
-      },
-    });
-    if (values.help) {
-      console.log(HELP);
-      return 0;
-    }
-    return {
-      kills: wholeNumber("kills", values.kills, 1),
-      devices: wholeNumber("devices", values.devices, 1),
-      seed: wholeNumber("seed", values.seed, 0),
-      spec: values.spec,
-      json: values.json,
-    };
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${USAGE}`);
-    return EXIT_USAGE;
-  }
-}
-
-function wholeNumber(name: string, text: string, least: number): number {
-  const number = Number(text);
-  if (Number.isSafeInteger(number) && number >= least) return number;
-  throw new Error(`Cannot soak: --${name} is ${text}, a whole number from ${least} on was wanted`);
+function readArguments(): SoakOptions & { readonly json: boolean } {
+  const options = {
+    kills: { type: "string", default: "20000" },
+    devices: { type: "string", default: "4" },
+    seed: { type: "string", default: `${randomInt(2 ** 31)}` },
+    spec: { type: "string", default: `${VOLATILE}?size=8M` },
+    json: { type: "boolean", default: false },
+  } as const;
+  return readCommandLine(HELP, { options }, ({ values }) => ({
+    ...values,
+    kills: wholeNumber("kills", values.kills, 1),
+    devices: wholeNumber("devices", values.devices, 1),
+    seed: wholeNumber("seed", values.seed),
+  }));
 }
 
 function minutes(seconds: number): string {

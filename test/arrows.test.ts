@@ -16,7 +16,7 @@ const ARROWS: Record<string, readonly string[]> = {
   "nbd/tls": ["nbd/uri.ts", "block"],
   "nbd/client": ["nbd/wire", "nbd/tls"],
   "nbd/server": ["nbd/wire", "nbd/tls", "shadow"],
-  "nbd/fuzz": ["nbd/client", "nbd/server"],
+  "nbd/fuzz": ["nbd/client", "nbd/server", "terminal"],
   // The client's front door, and what URIs mean.
   nbd: ["nbd/client"],
   os: ["block"],
@@ -33,12 +33,14 @@ const ARROWS: Record<string, readonly string[]> = {
   guard: ["service"],
   host: ["link", "drivers", "layers", "os"],
   front: ["nbd/server", "supervisor", "link", "home", "service"],
-  cli: ["front", "crashes", "load", "record", "torture"],
+  // A program's line of progress, and its command line; for the scripts, too.
+  terminal: [],
+  cli: ["front", "crashes", "load", "record", "terminal", "torture"],
   torture: ["front", "load"],
   record: ["front/tap.ts", "shadow", "os"],
   // src/index.ts, what the package exports.
   ".": ["front"],
-  sim: ["nbd/server", "supervisor", "home/shm", "home/log", "link/arena.ts"],
+  sim: ["nbd/server", "supervisor", "home/shm", "home/log", "link/arena.ts", "terminal"],
 };
 
 /** Rooms where everything comes in by method call and goes out through a port. */

@@ -96,5 +96,5 @@ test("a soak without sense is bad usage", () =>
   inScene(async (scene) => {
     const { code, stderr } = await scene.run(process.execPath, [SOAK, "--kills", "none"]);
     assert.equal(code, 2);
-    assert.match(stderr, /^Cannot soak: --kills is none, a whole number from 1 on was wanted\nusage:/);
+    assert.match(stderr, /^Cannot use --kills none: a whole number from 1 on was wanted\nusage:/);
   }));

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { SkinkError } from "../block/errors.ts";
 import { NbdClient } from "../nbd/client/client.ts";
 import { MAX_CONNECTIONS } from "../nbd/server/server.ts";
@@ -7,6 +7,7 @@ import { parseUri, type Target } from "../nbd/uri.ts";
 import { ask, type ControlOptions, withControl } from "./control.ts";
 import { checkDeviceName, needAttachedDevice, needFreeDevice, needUnusedDevice } from "./kernel-nbd.ts";
 import { type Attachment, attachArguments, detachArguments, runNbdClient } from "./nbd-client.ts";
+import { wholeNumber } from "./numbers.ts";
 
 interface AttachOptions extends ControlOptions {
   readonly connections: number;
@@ -23,7 +24,7 @@ export function addAttach(program: Command): void {
     )
     .argument("<name>", "the device; or the URI of any NBD export")
     .argument("<device>", "a free one of the kernel's: /dev/nbd0")
-    .option("--connections <number>", "how many connections the kernel makes", connections, 1)
+    .option("--connections <number>", "how many connections the kernel makes", wholeNumber(1, MAX_CONNECTIONS), 1)
     .option(
       "--tls-certificates <folder>",
       "use TLS, with its ca-cert.pem, and client-cert.pem and client-key.pem if they are there",
@@ -92,10 +93,4 @@ async function lookAt(target: Target): Promise<Pick<Attachment, "minimumBlockSiz
   const { minimumBlockSize, canMultiConn } = client;
   await client.close();
   return { minimumBlockSize, canMultiConn };
-}
-
-function connections(text: string): number {
-  const number = Number(text);
-  if (/^\d+$/.test(text) && number >= 1 && number <= MAX_CONNECTIONS) return number;
-  throw new InvalidArgumentError(`A number from 1 to ${MAX_CONNECTIONS} was wanted.`);
 }

@@ -1,11 +1,14 @@
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { SkinkError } from "../block/errors.ts";
 import { Front } from "../front/front.ts";
 import { parseSpec } from "../front/spec.ts";
+import { Progress } from "../terminal/progress.ts";
+import { onInterruption } from "./interruption.ts";
 import type { DemoLoad, FromLoad, LoadReport, ToLoad } from "./load-worker.ts";
+import { positiveNumber } from "./numbers.ts";
 
 const EXTENSION = extname(import.meta.url);
 const LOAD_WORKER = new URL(`./load-worker${EXTENSION}`, import.meta.url);
@@ -14,8 +17,6 @@ const DRIVER = fileURLToPath(new URL(`../../examples/volatile${EXTENSION}`, impo
 const SHADOW_ON_SECONDS = 15;
 const SHADOW_OFF_SECONDS = 5;
 const KILL_INTERVAL_MS = 500;
-/** Whoever doesn't want to see it to its end has nothing left behind. */
-const INTERRUPTIONS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const DEVICE = "demo";
 const DEVICE_SIZE = "256M";
 const LOAD: Omit<DemoLoad, "uri"> = { seed: 1, bytes: 64 << 20, queueDepth: 16, writesPerFlush: 256 };
@@ -34,7 +35,7 @@ export function addDemo(program: Command): void {
       "Serves a disk with a volatile write cache, puts a verifying load on it, and kills its driver with SIGKILL twice a " +
         "second. Then the same without the shadow, to show what it is for. Fails if the first part lost anything.",
     )
-    .option("--seconds <number>", "how long the first part takes", seconds, SHADOW_ON_SECONDS)
+    .option("--seconds <number>", "how long the first part takes", positiveNumber, SHADOW_ON_SECONDS)
     .action(demo);
 }
 
@@ -57,28 +58,30 @@ async function demo({ seconds }: { seconds: number }): Promise<void> {
   if (off.report.errors > 0) console.log(`(shadow off, first error: ${off.report.firstError})`);
 }
 
-async function part(title: string, retains: boolean, seconds: number): Promise<Outcome> {
+function part(title: string, retains: boolean, seconds: number): Promise<Outcome> {
   const spec = parseSpec(`${encodeURIComponent(DRIVER).replaceAll("%2F", "/")}?size=${DEVICE_SIZE}`);
   const front = new Front({ devices: [{ name: DEVICE, spec, retains }] });
-  const interrupted = (): void => {
-    front.abandon();
-    process.exit(1);
-  };
-  for (const signal of INTERRUPTIONS) process.on(signal, interrupted);
-  await front.start();
-  try {
-    return await kills(title, front, seconds);
-  } finally {
-    for (const signal of INTERRUPTIONS) process.off(signal, interrupted);
-    await front.stop();
-    await front.ended;
-  }
+  return onInterruption(async (signal) => {
+    // Whoever doesn't want to see it to its end has nothing left behind.
+    signal.addEventListener("abort", () => {
+      front.abandon();
+      process.exit(1);
+    });
+    await front.start();
+    try {
+      return await kills(title, front, seconds);
+    } finally {
+      await front.stop();
+      await front.ended;
+    }
+  });
 }
 
 /** Runs the load and kills the driver whenever it is live again and it is time. */
 async function kills(title: string, front: Front, seconds: number): Promise<Outcome> {
   const worker = new Worker(LOAD_WORKER, { workerData: { ...LOAD, uri: front.uri(DEVICE) } satisfies DemoLoad });
   const tell = (type: ToLoad["type"]): void => worker.postMessage({ type } satisfies ToLoad);
+  const progress = new Progress({ out: process.stdout, isForTerminals: true });
   const startedAt = performance.now();
   const elapsed = (): number => (performance.now() - startedAt) / 1000;
   let count = 0;
@@ -96,12 +99,13 @@ async function kills(title: string, front: Front, seconds: number): Promise<Outc
       worker.on("error", reject);
       worker.on("message", ({ type, report }: FromLoad) => {
         const outcome = { kills: count, seconds: elapsed(), report };
-        if (type === "progress") return progress(`${title}  ${line(outcome)}`);
+        if (type === "progress") return progress.say(`${title}  ${line(outcome)}`);
         resolve(report);
       });
     });
     const outcome = { kills: count, seconds: elapsed(), report };
-    result(`${title}  ${line(outcome)}`, report.wrong > 0 || report.errors > 0);
+    progress.clear();
+    console.log(inColour(`${title}  ${line(outcome)}`, report.wrong > 0 || report.errors > 0));
     return outcome;
   } finally {
     clearInterval(killer);
@@ -128,19 +132,6 @@ function line({ kills, seconds, report }: Outcome): string {
   );
 }
 
-function progress(text: string): void {
-  // A line that wraps could not be overwritten.
-  const { isTTY, columns } = process.stdout;
-  if (isTTY) process.stdout.write(`\r\x1b[2K${text.slice(0, columns - 1)}`);
-}
-
-function result(text: string, bad: boolean): void {
-  if (process.stdout.isTTY) process.stdout.write(`\r\x1b[2K\x1b[${bad ? 31 : 32}m${text}\x1b[0m\n`);
-  else console.log(text);
-}
-
-function seconds(text: string): number {
-  const number = Number(text);
-  if (number > 0 && Number.isFinite(number)) return number;
-  throw new InvalidArgumentError("A positive number was wanted.");
+function inColour(text: string, bad: boolean): string {
+  return process.stdout.isTTY ? `\x1b[${bad ? 31 : 32}m${text}\x1b[0m` : text;
 }

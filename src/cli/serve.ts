@@ -1,11 +1,11 @@
 import { basename, extname, resolve } from "node:path";
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { SkinkError } from "../block/errors.ts";
+import type { DeviceConfig, LinkKind } from "../front/device-config.ts";
 import { Front, type FrontConfig } from "../front/front.ts";
 import { parseHome } from "../front/home-spec.ts";
 import { createLog, LOG_LEVELS, type LogLevel } from "../front/log.ts";
 import { defaultControlPath, findControlPath } from "../front/runtime-folder.ts";
-import type { DeviceConfig, LinkKind } from "../front/served-device.ts";
 import { parseSpec } from "../front/spec.ts";
 import { Takeover } from "../front/takeover.ts";
 import { isAlive } from "../nbd/server/socket-file.ts";
@@ -15,6 +15,7 @@ import { GUARD_DEATH_SIGNAL, stopWithGuard } from "../service/guard-death.ts";
 import { isStoredName } from "../service/names.ts";
 import { ServiceManager } from "../service/service-manager.ts";
 import type { StopOutcome } from "../supervisor/supervisor.ts";
+import { wholeNumber } from "./numbers.ts";
 
 const CONFIG_EXTENSIONS = [".yaml", ".yml"];
 const MAX_PORT = 65535;
@@ -68,7 +69,7 @@ export function withFrontOptions(command: Command): Command {
   return command
     .option("--name <name>", "what clients call the device (default: the driver's name)")
     .option("--socket <path>", "a unix socket for clients (default: one in a fresh temporary folder)")
-    .option("--port <number>", "a TCP port for clients on this machine; 0 takes a free one", port)
+    .option("--port <number>", "a TCP port for clients on this machine; 0 takes a free one", wholeNumber(0, MAX_PORT))
     .option("--control <path>", "the control socket (default: one that the other commands find)")
     .addOption(
       new Option("--link <kind>", "where the driver runs: a process of its own, or this one, unprotected").choices([
@@ -268,10 +269,4 @@ function stopOnSignals(front: Front): void {
 export function exit({ clean, reason }: StopOutcome): void {
   if (!clean) process.stderr.write(`Cannot stop cleanly: ${reason}\n`);
   exitNow(clean ? 0 : 1);
-}
-
-function port(text: string): number {
-  const number = Number(text);
-  if (/^\d+$/.test(text) && number <= MAX_PORT) return number;
-  throw new InvalidArgumentError(`A number from 0 to ${MAX_PORT} was wanted.`);
 }

@@ -2,6 +2,7 @@ import { randomInt } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { SkinkError } from "../block/errors.ts";
+import { Progress } from "../terminal/progress.ts";
 import { type CampaignOrder, runCampaign } from "../torture/campaign.ts";
 import {
   type Campaign,
@@ -14,19 +15,20 @@ import {
 import { htmlReport } from "../torture/report/html.ts";
 import { isBad } from "../torture/report/summary.ts";
 import { textReport } from "../torture/report/text.ts";
+import { onInterruption } from "./interruption.ts";
+import { positiveNumber, wholeNumber } from "./numbers.ts";
 
 const TIERS: readonly Tier[] = ["code", "wire", "process"];
 const RECOVERIES: readonly Recovery[] = ["client", "nbdkit-retry", "qemu-reconnect"];
 const DEFAULT_TRIALS = 200;
 const DEFAULT_LOAD_MS = 150;
-const INTERRUPTIONS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-const REPAINT_MS = 100;
 
 const HELP = `
 A fault is one of three tiers:
   code       the driver's source is changed: an inverted condition, a dropped await, a kept buffer, … (modules only)
   wire       what passes between driver and front: wrong tags, short, twice, late, corrupt, misdirected, lost, torn
-  process    SIGKILL, SIGSTOP for a while, an endless loop, memory without end, exit, an unhandled rejection
+  process    SIGKILL, of one driver or of several devices' at once, SIGSTOP for a while, an endless loop, memory without end,
+             exit, an unhandled rejection
 A transient fault is gone with the incarnation of the driver that it has struck, a persistent one is in each of them.
 
 Each trial has a store of its own, all zeroes, and ends with one more kill and a full read-back. For memory: that is so by
@@ -76,10 +78,10 @@ export function addTorture(program: Command): void {
     )
     .argument("[spec]", "a device spec")
     .option("--target <spec>", "the same")
-    .option("--trials <number>", `how many (default: ${DEFAULT_TRIALS}, or what fits into --seconds)`, count)
-    .option("--seconds <number>", "for how long", seconds)
-    .option("--seed <number>", "what decides all choices (default: another each time)", wholeNumber)
-    .option("--only <number>", "this one trial of the campaign, with its story", wholeNumber)
+    .option("--trials <number>", `how many (default: ${DEFAULT_TRIALS}, or what fits into --seconds)`, wholeNumber(1))
+    .option("--seconds <number>", "for how long", positiveNumber)
+    .option("--seed <number>", "what decides all choices (default: another each time)", wholeNumber(0))
+    .option("--only <number>", "this one trial of the campaign, with its story", wholeNumber(0))
     .addOption(new Option("--tier <tiers>", "some of code,wire,process").argParser(tiers).default(TIERS, "all of them"))
     .addOption(
       new Option("--persistence <kind>", "only such faults (default: half of them each)").choices([
@@ -95,8 +97,8 @@ export function addTorture(program: Command): void {
       "without what Skink is for: an exec: server stands alone, a module behind a front that retains nothing",
     )
     .addOption(new Option("--recovery <by>", "with --no-shadow: who reconnects to a server").choices(RECOVERIES))
-    .option("--jobs <number>", "trials at a time (default: as many as there are cores)", count)
-    .option("--load-ms <number>", "how long the load of a trial lasts", count, DEFAULT_LOAD_MS)
+    .option("--jobs <number>", "trials at a time (default: as many as there are cores)", wholeNumber(1))
+    .option("--load-ms <number>", "how long the load of a trial lasts", wholeNumber(1), DEFAULT_LOAD_MS)
     .option("--report <file>", "write the report with pictures, one HTML file")
     .option("--json [file]", "write all that is known of each trial (default: to stdout, in place of the report)")
     .addHelpText("after", HELP)
@@ -107,31 +109,18 @@ async function torture(spec: string | undefined, options: TortureOptions): Promi
   const order = orderOf(spec, options);
   // Known now rather than after hours of trials.
   for (const path of [options.report, options.json]) if (typeof path === "string") write(path, "", { flag: "a" });
-  const interruption = new AbortController();
-  const interrupt = (): void => {
-    // Whoever insists doesn't wait for the end; what runs ends with this process.
-    if (interruption.signal.aborted) process.exit(1);
-    interruption.abort();
-  };
-  for (const signal of INTERRUPTIONS) process.on(signal, interrupt);
-  const progress = new Progress(order);
-  try {
-    // Who wants JSON on stdout wants nothing else there.
-    const say = options.json === true ? console.error : console.log;
-    const story = (atMs: number, text: string): void => say(`${atMs.toFixed(0).padStart(8)} ms  ${text}`);
-    const observer = {
-      trial: (result: TrialResult) => progress.add(result),
-      ...(order.only === undefined ? {} : { story }),
-    };
-    const campaign = await runCampaign(order, observer, interruption.signal);
-    progress.clear();
+  // Who wants JSON on stdout wants nothing else there.
+  const say = options.json === true ? console.error : console.log;
+  const story = (atMs: number, text: string): void => say(`${atMs.toFixed(0).padStart(8)} ms  ${text}`);
+  const progress = new Progress({ isOften: true, isForTerminals: true });
+  const tally = new Tally(order);
+  const trial = (result: TrialResult): void => progress.say(tally.add(result));
+  const observer = order.only === undefined ? { trial } : { trial: () => {}, story };
+  await onInterruption(async (signal) => {
+    const campaign = await runCampaign(order, observer, signal).finally(() => progress.clear());
     report(campaign, order, options);
-    const isBadEnd = campaign.trials.some(isBad) || interruption.signal.aborted;
-    process.exitCode = isBadEnd ? 1 : 0;
-  } finally {
-    progress.clear();
-    for (const signal of INTERRUPTIONS) process.off(signal, interrupt);
-  }
+    process.exitCode = campaign.trials.some(isBad) || signal.aborted ? 1 : 0;
+  });
 }
 
 function orderOf(argument: string | undefined, options: TortureOptions): CampaignOrder {
@@ -185,37 +174,23 @@ function write(path: string, text: string, options: { flag?: "a" } = {}): void {
   }
 }
 
-/** A line on a terminal's stderr that is painted anew: how far it is, and how the trials have ended. */
-class Progress {
+/** How far it is, and how the trials have ended, in a line. */
+class Tally {
   readonly #order: CampaignOrder;
   readonly #counts = new Map<string, number>();
   readonly #begun = performance.now();
   #trials = 0;
-  #paintedAt = 0;
 
   constructor(order: CampaignOrder) {
     this.#order = order;
   }
 
-  add({ outcome, incident }: TrialResult): void {
+  add({ outcome, incident }: TrialResult): string {
     this.#trials++;
     for (const name of incident === undefined ? [outcome] : [outcome, "incident"]) {
       this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
     }
-    const { isTTY, columns } = process.stderr;
-    const now = performance.now();
-    if (!isTTY || this.#order.only !== undefined || now - this.#paintedAt < REPAINT_MS) return;
-    this.#paintedAt = now;
-    // A line that wraps could not be painted over.
-    process.stderr.write(`\r\x1b[2K${this.#line(now).slice(0, columns - 1)}`);
-  }
-
-  clear(): void {
-    if (process.stderr.isTTY) process.stderr.write("\r\x1b[2K");
-  }
-
-  #line(now: number): string {
-    const seconds = (now - this.#begun) / 1000;
+    const seconds = (performance.now() - this.#begun) / 1000;
     const { trials } = this.#order;
     const done = trials === undefined ? `${this.#trials}` : `${this.#trials}/${trials}`;
     const left = trials === undefined ? this.#order.seconds : ((trials - this.#trials) * seconds) / this.#trials;
@@ -233,22 +208,4 @@ function tiers(text: string): Tier[] {
   const known = (name: string): name is Tier => (TIERS as readonly string[]).includes(name);
   if (names.every(known)) return names;
   throw new InvalidArgumentError(`Some of ${TIERS.join(",")} were wanted.`);
-}
-
-function wholeNumber(text: string): number {
-  const number = Number(text);
-  if (/^\d+$/.test(text) && Number.isSafeInteger(number)) return number;
-  throw new InvalidArgumentError("A whole number was wanted.");
-}
-
-function count(text: string): number {
-  const number = wholeNumber(text);
-  if (number > 0) return number;
-  throw new InvalidArgumentError("A number from 1 on was wanted.");
-}
-
-function seconds(text: string): number {
-  const number = Number(text);
-  if (number > 0 && Number.isFinite(number)) return number;
-  throw new InvalidArgumentError("A positive number was wanted.");
 }

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { ERRNO, type Errno, errnoOf } from "../block/errors.ts";
 import type { Geometry } from "../block/geometry.ts";
 import { MAX_PAYLOAD_BYTES, MAX_SLOT_BYTES, slotBytes } from "../block/memory.ts";
+import { PlainMemory } from "../block/plain-memory.ts";
 import type { Request } from "../block/request.ts";
 import type { BlockDevice } from "../shadow/ports.ts";
-import { HeapMemory } from "./heap-memory.ts";
 import { Overlay } from "./overlay.ts";
 import type { RecordedDisk } from "./recorded-disk.ts";
 import type { CrashState } from "./state.ts";
@@ -20,7 +20,7 @@ const MEMORY_BYTES = 2 * MAX_PAYLOAD_BYTES;
 /** A state as a disk that can be written to: what is written is seen by its own clients alone, and is gone with it. */
 export class StateDevice implements BlockDevice {
   readonly geometry: Geometry;
-  readonly reads: HeapMemory;
+  readonly reads: PlainMemory;
   readonly #disk: RecordedDisk;
   readonly #state: CrashState;
   readonly #overlay: Overlay;
@@ -33,7 +33,7 @@ export class StateDevice implements BlockDevice {
     this.#disk = disk;
     this.#state = state;
     this.#overlay = new Overlay(overlay);
-    this.reads = new HeapMemory(MEMORY_BYTES, () => setImmediate(() => this.#callWaiting()));
+    this.reads = new PlainMemory(MEMORY_BYTES, () => setImmediate(() => this.#callWaiting()));
     this.geometry = {
       size: disk.size,
       blockSize: BLOCK_BYTES,

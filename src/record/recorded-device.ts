@@ -136,11 +136,7 @@ class Twin implements Request, Requester {
 
   #record(errno: Errno): void {
     const recording = this.#recording;
-    if (this.#place !== undefined) {
-      if (errno === 0) recording.flushDone(this.#place);
-      else recording.flushFailed(this.#place, errno);
-      return;
-    }
+    if (this.#place !== undefined) return recording.flushEnded(this.#place, errno);
     assert(isWriter(this.kind));
     const kind = this.kind as WriterKind;
     // The device has let the data go by now, and nobody can have taken its memory before this returns.

@@ -62,11 +62,7 @@ export class RecordedLink implements Link {
     this.#submitted.delete(tag);
     const { operation, flags, offset, length, address, place } = submitted;
     const recording = this.#recording;
-    if (place !== undefined) {
-      if (errno === 0) recording.flushDone(place);
-      else recording.flushFailed(place, errno as Errno);
-      return;
-    }
+    if (place !== undefined) return recording.flushEnded(place, errno as Errno);
     const kind = operation as WriterKind;
     // Zeroes are written then, and a trim is left alone.
     if (errno === ERRNO.ENOTSUP && kind !== "write") return;

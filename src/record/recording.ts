@@ -68,13 +68,11 @@ export class Recording {
     return this.#writer.mark(FLUSH_BEGUN_MARK);
   }
 
-  flushDone(place: Place): void {
+  /** It was answered. */
+  flushEnded(place: Place, errno: Errno): void {
+    if (errno !== 0) return this.#writer.becomeMark(place, flushFailedMark(errno));
     this.#writer.becomeFlush(place);
     if (this.#writer.entries > place.index + 1) this.#writer.mark(flushDoneMark(place.index));
-  }
-
-  flushFailed(place: Place, errno: Errno): void {
-    this.#writer.becomeMark(place, flushFailedMark(errno));
   }
 
   /** Something of our own to say. */

@@ -1,4 +1,4 @@
-import { type HomeProfile, IN_MEMORY, onDisk, type Profile } from "./profile.ts";
+import { type HomeProfile, onDisk, type Profile, plainProfile } from "./profile.ts";
 import { HEALTHY } from "./sickness.ts";
 import type { Draft } from "./sim-client.ts";
 
@@ -76,46 +76,12 @@ export function frontProfile(able: boolean, kind: HomeProfile["kind"]): Profile 
 
 /** A driver without faults of its own: it dies where it is told to, and only there. */
 export function killProfile(able: boolean): Profile {
+  const plain = plainProfile({ sectors: SECTORS, blockSize: BLOCK_SIZE });
+  const abilities = { fua: able, trim: able, zero: able, extents: able };
   return {
-    sectors: SECTORS,
-    blockSize: BLOCK_SIZE,
-    clients: [],
-    driver: {
-      depth: 8,
-      fua: able,
-      trim: able,
-      zero: able,
-      extents: able,
-      delayMs: 1,
-      effectSectors: 1 << 20,
-      crash: 0,
-      crashInOpen: 0,
-      openFails: 0,
-      openHangs: 0,
-      refuse: 0,
-      refuseFua: 0,
-      flushFails: 0,
-      flushForgets: false,
-      bogus: 0,
-      destage: 0.1,
-      reapMs: 3,
-      badSectors: 0,
-      badFirst: 0,
-    },
-    sickness: HEALTHY,
-    home: IN_MEMORY,
-    limits: {
-      pieces: 1024,
-      flushShare: 0.9,
-      cheapFlushBytes: 4 << 20,
-      flushAgeMs: 5000,
-      flushRetryMs: 1000,
-      stallTimeoutMs: 30_000,
-      digestBytes: 1 << 20,
-    },
-    inFlightRequests: 256,
-    writeBytes: 1 << 20,
+    ...plain,
+    driver: { ...plain.driver, ...abilities, depth: 8, destage: 0.1, reapMs: 3 },
+    limits: { ...plain.limits, pieces: 1024 },
     readBytes: 2 << 20,
-    faultMs: 60_000,
   };
 }

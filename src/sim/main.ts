@@ -1,10 +1,10 @@
 import { readFileSync, writeFileSync } from "node:fs";
+import { Progress } from "../terminal/progress.ts";
 import { describeCounts } from "./counts.ts";
 import { Coverage } from "./coverage.ts";
 import { profileOf } from "./draw-profile.ts";
 import { describeMarks, MARKED_SEEDS, unseen } from "./marks.ts";
 import { type Options, readOptions } from "./options.ts";
-import { Progress } from "./progress.ts";
 import { shrink } from "./shrink.ts";
 import { sweep } from "./sweep.ts";
 import { type Outcome, runWorld } from "./world.ts";
@@ -39,19 +39,22 @@ switch (options.mode) {
 }
 
 async function sweepAll({ from, seeds, deaths, workers, twice }: SweepOptions): Promise<void> {
-  const progress = new Progress();
+  const startedAt = performance.now();
+  const progress = new Progress({ isOften: true });
   const result = await sweep({
     from,
     seeds,
     deaths,
     workers,
     twiceEvery: twice ? 1 : TWICE_EVERY,
-    progress: ({ seeds: done, crashes }) =>
-      progress.tell(() => (deaths === undefined ? `${done} of ${seeds} seeds` : `${crashes} of ${deaths} deaths`)),
+    progress: ({ seeds: done, crashes }) => {
+      const share = deaths === undefined ? `${done} of ${seeds} seeds` : `${crashes} of ${deaths} deaths`;
+      progress.say(`${share}, ${secondsSince(startedAt).toFixed(0)} s`);
+    },
   });
-  progress.end();
+  progress.clear();
   const share = ((100 * result.fuaOverlapsAndCrashes) / Math.max(1, result.seeds)).toFixed(0);
-  const { seconds } = progress;
+  const seconds = secondsSince(startedAt);
   console.log(
     `${result.seeds} seeds, ${result.requests} requests, ${result.crashes} driver deaths, ` +
       `${share} % with an overlapping FUA request and a death, ${seconds.toFixed(1)} s, ` +
@@ -107,7 +110,8 @@ function tell({ seed, hash, violation, requests, crashes, virtualMs, lines }: Ou
 
 function shrinkSeed(seed: number, out: string): void {
   const whole = scriptOf(seed, profileOf(seed));
-  const progress = new Progress();
+  const startedAt = performance.now();
+  const progress = new Progress({ isOften: true });
   if (runScript(whole).violation === undefined) {
     console.error(`Cannot shrink the world of seed ${seed}: it breaks no promise, one that does was wanted`);
     process.exitCode = 2;
@@ -118,14 +122,18 @@ function shrinkSeed(seed: number, out: string): void {
       const { violation, played } = runScript(candidate);
       return { broken: violation, faults: played.faults };
     },
-    progress: (requests, done) => progress.tell(() => `${requests} requests, ${done} worlds tried`),
+    progress: (requests, done) => progress.say(`${requests} requests, ${done} worlds tried`),
   });
-  progress.end();
+  progress.clear();
   writeFileSync(out, `${JSON.stringify(script, undefined, 1)}\n`);
   console.log(
-    `${requestsOf(whole)} requests became ${requestsOf(script)}, ${runs} worlds, ${progress.seconds.toFixed(1)} s`,
+    `${requestsOf(whole)} requests became ${requestsOf(script)}, ${runs} worlds, ${secondsSince(startedAt).toFixed(1)} s`,
   );
   for (const line of describeScript(script)) console.log(line);
   tell(runScript(script, true));
   console.log(`run it again: npm run sim -- --script ${out}`);
+}
+
+function secondsSince(startedAt: number): number {
+  return (performance.now() - startedAt) / 1000;
 }

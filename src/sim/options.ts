@@ -1,11 +1,9 @@
-import { parseArgs } from "node:util";
+import { readCommandLine, wholeNumber } from "../terminal/command-line.ts";
 import { MARKED_SEEDS } from "./marks.ts";
 
-const USAGE =
-  "usage: npm run sim -- [--seeds N | --deaths N] [--from S] [--workers N] [--twice] [--verbose] [--coverage]\n" +
-  "       npm run sim -- --shrink SEED [--out FILE]\n" +
-  "       npm run sim -- --script FILE";
-const HELP = `${USAGE}
+const HELP = `usage: npm run sim -- [--seeds N | --deaths N] [--from S] [--workers N] [--twice] [--verbose] [--coverage]
+       npm run sim -- --shrink SEED [--out FILE]
+       npm run sim -- --script FILE
 
   --seeds N      how many worlds (1000)
   --deaths N     as many worlds as it takes until so many drivers have died
@@ -39,30 +37,23 @@ export type Options =
 
 /** Reads the command line. Ends the process where that is help, or makes no sense. */
 export function readOptions(): Options {
-  try {
-    const { values } = parseArgs({
-      options: {
-        seeds: { type: "string" },
-        deaths: { type: "string" },
-        from: { type: "string", default: "1" },
-        workers: { type: "string", default: "1" },
-        twice: { type: "boolean", default: false },
-        verbose: { type: "boolean", default: false },
-        coverage: { type: "boolean", default: false },
-        shrink: { type: "string" },
-        out: { type: "string" },
-        script: { type: "string" },
-        help: { type: "boolean", default: false },
-      },
-    });
-    if (values.help) {
-      console.log(HELP);
-      process.exit(0);
-    }
+  const options = {
+    seeds: { type: "string" },
+    deaths: { type: "string" },
+    from: { type: "string", default: "1" },
+    workers: { type: "string", default: "1" },
+    twice: { type: "boolean", default: false },
+    verbose: { type: "boolean", default: false },
+    coverage: { type: "boolean", default: false },
+    shrink: { type: "string" },
+    out: { type: "string" },
+    script: { type: "string" },
+  } as const;
+  return readCommandLine(HELP, { options }, ({ values }): Options => {
     const { shrink, script } = values;
     if (script !== undefined) return { mode: "script", file: script };
     if (shrink !== undefined) {
-      const seed = wholeNumber("shrink", shrink, 0);
+      const seed = wholeNumber("shrink", shrink);
       return { mode: "shrink", seed, out: values.out ?? `skink-world-${seed}.json` };
     }
     const deaths = values.deaths === undefined ? undefined : wholeNumber("deaths", values.deaths, 1);
@@ -70,19 +61,11 @@ export function readOptions(): Options {
       throw new Error("Cannot use both --seeds and --deaths: one of them was wanted");
     return {
       mode: values.coverage ? "coverage" : values.verbose ? "verbose" : "sweep",
-      seeds: deaths === undefined ? wholeNumber("seeds", values.seeds ?? "1000", 0) : MOST_SEEDS,
+      seeds: deaths === undefined ? wholeNumber("seeds", values.seeds ?? "1000") : MOST_SEEDS,
       deaths,
-      from: wholeNumber("from", values.from, 0),
+      from: wholeNumber("from", values.from),
       workers: wholeNumber("workers", values.workers, 1),
       twice: values.twice,
     };
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${USAGE}`);
-    process.exit(2);
-  }
-}
-
-function wholeNumber(name: string, text: string, least: number): number {
-  if (/^\d{1,15}$/.test(text) && Number(text) >= least) return Number(text);
-  throw new Error(`Cannot use --${name} ${text}: a whole number from ${least} on was wanted`);
+  });
 }

@@ -8,8 +8,8 @@ import type { Mutation } from "./mutations.ts";
 
 const SOURCES = fileURLToPath(new URL("..", import.meta.url));
 const MODULES = fileURLToPath(new URL("../../node_modules", import.meta.url));
-/** The rooms that a simulated world is made of. */
-const ROOMS = ["block", "shadow", "supervisor", "nbd", "home", "sim"];
+/** The rooms that a simulated world is made of, and what the simulator speaks by. */
+const ROOMS = ["block", "shadow", "supervisor", "nbd", "home", "sim", "terminal"];
 
 /** Runs the simulator of a copy of the sources with a fault in it. */
 export interface Planted {

@@ -1,7 +1,7 @@
 import type { RequestKind } from "../block/request.ts";
 import { minimumLogBytes } from "../home/log/format.ts";
 import type { DeviceLimits } from "../shadow/limits.ts";
-import type { Sickness } from "./sickness.ts";
+import { HEALTHY, type Sickness } from "./sickness.ts";
 
 /** What kind of world a seed makes: a plain value, as JSON has them. Milliseconds of virtual time; chances are probabilities. */
 export interface Profile {
@@ -114,4 +114,51 @@ export function onDisk(profile: Profile, times: number): Profile {
   const least = 2 ** Math.ceil(Math.log2(logBytes / 2));
   const home = { ...profile.home, requestBytes, logBytes };
   return { ...profile, home, writeBytes: Math.max(profile.writeBytes, least) };
+}
+
+/** What a profile is without anything remarkable. */
+export function plainProfile({ sectors, blockSize }: Pick<Profile, "sectors" | "blockSize">): Profile {
+  const bytes = Math.max(blockSize * 1024, 1 << 20);
+  return {
+    sectors,
+    blockSize,
+    clients: [],
+    driver: {
+      depth: 64,
+      fua: false,
+      trim: false,
+      zero: false,
+      extents: false,
+      delayMs: 1,
+      effectSectors: 1 << 20,
+      crash: 0,
+      crashInOpen: 0,
+      openFails: 0,
+      openHangs: 0,
+      refuse: 0,
+      refuseFua: 0,
+      flushFails: 0,
+      flushForgets: false,
+      bogus: 0,
+      destage: 0,
+      reapMs: 1,
+      badSectors: 0,
+      badFirst: 0,
+    },
+    sickness: HEALTHY,
+    home: IN_MEMORY,
+    limits: {
+      pieces: 4096,
+      flushShare: 0.9,
+      cheapFlushBytes: 4 << 20,
+      flushAgeMs: 5000,
+      flushRetryMs: 1000,
+      stallTimeoutMs: 30_000,
+      digestBytes: 1 << 20,
+    },
+    inFlightRequests: 256,
+    writeBytes: Math.min(bytes, 8 << 20),
+    readBytes: Math.min(bytes + (4 << 20), 16 << 20),
+    faultMs: 60_000,
+  };
 }

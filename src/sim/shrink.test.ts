@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { profileOf } from "./draw-profile.ts";
+import { plainProfile } from "./profile.ts";
 import { shrink } from "./shrink.ts";
-import { plainProfile, requestsOf, scriptOf, type WorldScript } from "./world-script.ts";
+import { requestsOf, scriptOf, type WorldScript } from "./world-script.ts";
 
 /** Stands for a checker: two writes of a sector, in this order, with a crash, break something. */
 function breaks({ clients, faults }: WorldScript): boolean {

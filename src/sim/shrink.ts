@@ -1,7 +1,8 @@
 import { FAULTS, type Fault } from "./fates.ts";
+import { plainProfile } from "./profile.ts";
 import type { ClientScript, ScriptedRequest } from "./program.ts";
 import type { PromiseName } from "./violation.ts";
-import { differences, plainDraft, plainProfile, replaced, requestsOf, type WorldScript } from "./world-script.ts";
+import { differences, plainDraft, replaced, requestsOf, type WorldScript } from "./world-script.ts";
 
 /** Seeds that a smaller world is tried with before it counts as well. */
 const TRIES = 12;

@@ -1,7 +1,6 @@
 import { FAULTS, type FaultList } from "./fates.ts";
-import { IN_MEMORY, type Profile } from "./profile.ts";
+import { type Profile, plainProfile } from "./profile.ts";
 import type { ClientScript, ScriptedRequest } from "./program.ts";
-import { HEALTHY } from "./sickness.ts";
 import type { Draft } from "./sim-client.ts";
 import { type Outcome, runWorld } from "./world.ts";
 
@@ -24,53 +23,6 @@ export function runScript(script: WorldScript, recording = false): Outcome {
 export function scriptOf(seed: number, profile: Profile): WorldScript {
   const { played } = runWorld({ seed, profile });
   return { seed, profile: { ...profile, clients: [] }, ...played };
-}
-
-/** What a profile is without anything remarkable. */
-export function plainProfile({ sectors, blockSize }: Profile): Profile {
-  const bytes = Math.max(blockSize * 1024, 1 << 20);
-  return {
-    sectors,
-    blockSize,
-    clients: [],
-    driver: {
-      depth: 64,
-      fua: false,
-      trim: false,
-      zero: false,
-      extents: false,
-      delayMs: 1,
-      effectSectors: 1 << 20,
-      crash: 0,
-      crashInOpen: 0,
-      openFails: 0,
-      openHangs: 0,
-      refuse: 0,
-      refuseFua: 0,
-      flushFails: 0,
-      flushForgets: false,
-      bogus: 0,
-      destage: 0,
-      reapMs: 1,
-      badSectors: 0,
-      badFirst: 0,
-    },
-    sickness: HEALTHY,
-    home: IN_MEMORY,
-    limits: {
-      pieces: 4096,
-      flushShare: 0.9,
-      cheapFlushBytes: 4 << 20,
-      flushAgeMs: 5000,
-      flushRetryMs: 1000,
-      stallTimeoutMs: 30_000,
-      digestBytes: 1 << 20,
-    },
-    inFlightRequests: 256,
-    writeBytes: Math.min(bytes, 8 << 20),
-    readBytes: Math.min(bytes + (4 << 20), 16 << 20),
-    faultMs: 60_000,
-  };
 }
 
 /** Requests of all clients together. */

@@ -1,12 +1,11 @@
 /** npm run exhaustive: every short script, every point of death, every rest of the caches. `--help` says more. */
 import { availableParallelism } from "node:os";
-import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
+import { readCommandLine, wholeNumber } from "../../terminal/command-line.ts";
 import { scriptCount } from "./scripts.ts";
 import { type Part, SETTINGS, type Survey } from "./survey.ts";
 
-const USAGE = "usage: npm run exhaustive [-- --steps N --home KIND --death WHOSE --one-in N --workers N]";
-const HELP = `${USAGE}
+const HELP = `usage: npm run exhaustive [-- --steps N --home KIND --death WHOSE --one-in N --workers N]
 
 Plays every script of up to N steps (write, FUA write, zero, trim on each range of 3 sectors; flush) on the real device, supervisor and homes,
 with one death at every point where something has changed, and with everything that caches may have left of it; then looks whether the promises
@@ -78,21 +77,14 @@ function told(): string {
 }
 
 function readArguments() {
-  try {
-    const { values } = parseArgs({
-      options: {
-        steps: { type: "string", default: "2" },
-        home: { type: "string" },
-        death: { type: "string" },
-        "one-in": { type: "string", default: "1" },
-        workers: { type: "string", default: String(availableParallelism()) },
-        help: { type: "boolean", default: false },
-      },
-    });
-    if (values.help) {
-      console.log(HELP);
-      process.exit(0);
-    }
+  const options = {
+    steps: { type: "string", default: "2" },
+    home: { type: "string" },
+    death: { type: "string" },
+    "one-in": { type: "string", default: "1" },
+    workers: { type: "string", default: String(availableParallelism()) },
+  } as const;
+  return readCommandLine(HELP, { options }, ({ values }) => {
     const { home, death } = values;
     const chosen = SETTINGS.filter(
       (setting) => (home ?? setting.home) === setting.home && (death ?? setting.death) === setting.death,
@@ -101,17 +93,9 @@ function readArguments() {
       throw new Error(`Cannot play with home ${home} and death ${death}: there is no such setting`);
     return {
       settings: chosen,
-      steps: wholeNumber("steps", values.steps),
-      oneIn: wholeNumber("one-in", values["one-in"]),
-      workers: wholeNumber("workers", values.workers),
+      steps: wholeNumber("steps", values.steps, 1),
+      oneIn: wholeNumber("one-in", values["one-in"], 1),
+      workers: wholeNumber("workers", values.workers, 1),
     };
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${USAGE}`);
-    process.exit(2);
-  }
-}
-
-function wholeNumber(name: string, text: string): number {
-  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
-  throw new Error(`Cannot use --${name} ${text}: a whole number from 1 on was wanted`);
+  });
 }

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { progressText } from "./progress-line.ts";
+import { progressText } from "./progress-text.ts";
 
 test("progress says how far it is, how fast, and how long it takes", () => {
   assert.equal(
