@@ -1,7 +1,7 @@
 import { closeSync } from "node:fs";
 import { SkinkError } from "../block/errors.ts";
 import { type OpenedLog, openLog } from "../home/disk.ts";
-import type { LogMark } from "../home/log/disk-log.ts";
+import type { LogRun } from "../home/log/take-up.ts";
 import { checkSharedHome, createSharedHome, type SharedHome, takeUpSharedHome } from "../home/shared-ledger.ts";
 import {
   type ArenaLimits,
@@ -35,18 +35,18 @@ export interface OpenHome {
   readonly remains?: Remains;
   /** Of the newest incarnation that it knows of. */
   readonly lastEpoch: number;
-  /** The id of the log with those pieces, where that is where they are. */
-  readonly log?: string | undefined;
+  /** If that is in a log: the oldest run that some of it is of. */
+  readonly oldest?: LogRun | undefined;
 }
 
 /** What is known of the home of a front that has died. */
 export interface HomeRecord {
   /** Where it is written that a front has died with this home, which then has to be there. */
   readonly record?: string | undefined;
-  /** The id of a log in which nothing counts any more. */
-  readonly spentLog?: string | undefined;
+  /** What doesn't count of logs that may be there. */
+  readonly spent?: readonly LogRun[];
   /** To be written down for the next front. */
-  readonly mark?: (log: string, as: LogMark) => void;
+  readonly mark?: (spent: LogRun | undefined) => void;
 }
 
 /** A device's memory; its home is opened in it. */
@@ -189,16 +189,10 @@ class DiskMemory implements DeviceMemory {
     const limits = { ...DEFAULT_LIMITS, ...this.#order.limits };
     const { writes } = this.memory;
     this.#log = await openLog({ path, size: bytes, memory: writes, limits, clock: realClock, log, ...known });
-    const { home, remains, id } = this.#log;
-    const isEmpty = remains.pieces.length === 0;
+    const { home, remains, oldest } = this.#log;
     // A log that has nothing left may go with another store.
-    const store = isEmpty ? undefined : remains.store;
-    return {
-      home,
-      remains: { ...remains, store },
-      lastEpoch: remains.store?.epoch ?? 0,
-      log: isEmpty ? undefined : id,
-    };
+    const store = oldest === undefined ? undefined : remains.store;
+    return { home, remains: { ...remains, store }, lastEpoch: remains.store?.epoch ?? 0, oldest };
   }
 
   async close(clean: boolean): Promise<string | undefined> {

@@ -284,9 +284,9 @@ export class ServedDevice {
     // Nothing of an earlier front may still write when this one looks at what that one has left.
     const claim = await this.#claimStores();
     try {
-      const { leftBehind: record, spentLog } = claim;
-      const home = await memory.open({ record, spentLog, mark: (log, as) => claim.markLog(log, as) });
-      claim.takesUp(home.log);
+      const { leftBehind: record, spentLogs: spent } = claim;
+      const home = await memory.open({ record, spent, mark: (spent) => claim.markLog(spent) });
+      claim.takesUp(home.oldest);
       if (home.remains?.store !== undefined) claim.shadowKept();
       this.#tellTakeUp(home);
       if (this.#ending.signal.aborted) throw this.#stoppedMeanwhile();

@@ -263,27 +263,56 @@ test("what a front has left in its log is tied to that log, whatever its path is
   await place.claim("file:disk.img");
 });
 
-test("that a log is spent is told to the next front, until that one has the log in use", LIMIT, async (t) => {
+test("what is spent of a log is told to the next front, until that one has the log in use", LIMIT, async (t) => {
   const place = new Place(t);
   const log = logAt(join(place.folder, "a.log"));
   const spend = (claim: StoreClaim): void => {
     claim.shadowKept();
-    claim.markLog("abc", "spent");
+    claim.markLog(SPENT);
   };
   await place.dies("file:disk.img", spend, log);
   await assert.rejects(place.claim("file:disk.img"), { code: "other-home" });
   // One that dies before the log can say so itself has changed nothing.
   const tellsOn = (claim: StoreClaim): void => {
-    assert.equal(claim.spentLog, "abc");
+    // The file and its inode. So it need not be there any more.
+    assert.deepEqual([claim.spentLogs, claim.leftBehind], [[SPENT, SPENT], undefined]);
     claim.shadowKept();
     claim.started(5, undefined);
   };
   for (let deaths = 0; deaths < 2; deaths++) await place.dies("file:disk.img", tellsOn, log);
-  await place.dies("file:disk.img", (claim) => claim.markLog("abc", "in use"), log);
+  await place.dies("file:disk.img", (claim) => claim.markLog(undefined), log);
   const next = await place.claim("file:disk.img", log);
-  assert.equal(next.spentLog, undefined);
+  assert.deepEqual(next.spentLogs, []);
   assert.notEqual(next.leftBehind, undefined);
 });
+
+test(
+  "what a front has left in a log is wanted, and its lock says so, though another lock says what was spent before",
+  LIMIT,
+  async (t) => {
+    const place = new Place(t);
+    const log = logAt(join(place.folder, "a.log"));
+    const both = { ...log, fallback: parseSpec("./other.ts", place.folder) };
+    const spend = (claim: StoreClaim): void => {
+      claim.shadowKept();
+      claim.markLog(SPENT);
+    };
+    await place.dies("./driver.ts", spend, both);
+    const goesOn = (claim: StoreClaim): void => {
+      claim.shadowKept();
+      claim.markLog(undefined);
+    };
+    await place.dies("./driver.ts", goesOn, log);
+    for (let deaths = 0; deaths < 2; deaths++) {
+      const tellsOn = (claim: StoreClaim): void => {
+        assert.deepEqual(claim.spentLogs, [SPENT]);
+        assert.match(claim.leftBehind ?? "", /^\S+\.lock$/, "that of the driver alone");
+        claim.started(5, undefined);
+      };
+      await place.dies("./driver.ts", tellsOn, both);
+    }
+  },
+);
 
 test("pieces of a log that was spent are not replayed on its store under another name", LIMIT, async (t) => {
   const place = new Place(t);
@@ -292,12 +321,13 @@ test("pieces of a log that was spent are not replayed on its store under another
   const spend = (claim: StoreClaim): void => {
     assert.equal(claim.identify(first, "store 1"), undefined);
     claim.shadowKept();
-    claim.markLog("abc", "spent");
+    claim.markLog(SPENT);
   };
   await place.dies("./driver.ts", spend, log);
   for (const [takenUp, isRefused] of [
-    ["abc", true],
-    ["def", false],
+    [SPENT, true],
+    [{ ...SPENT, run: SPENT.run + 1 }, false],
+    [{ ...SPENT, id: "def" }, false],
     [undefined, false],
   ] as const) {
     const claim = await place.claim("./other.ts", log);
@@ -342,6 +372,8 @@ test("a folder that can't be made is a clear error", LIMIT, async (t) => {
     message: `Cannot use ${place.folder}/disk.img/skink: ENOTDIR, a folder of this user was wanted; XDG_RUNTIME_DIR names the folder around it`,
   });
 });
+
+const SPENT = { id: "abc", run: 3 };
 
 function logAt(path: string): Pick<ClaimConfig, "home"> {
   return { home: { kind: "disk", path, bytes: undefined } };

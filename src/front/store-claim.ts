@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { SkinkError } from "../block/errors.ts";
-import type { LogMark } from "../home/log/disk-log.ts";
+import type { LogRun } from "../home/log/take-up.ts";
 import { newMark, processWorld } from "../link/process-family.ts";
 import { isGone, isRunning, type ProcessId, processId } from "../os/process-id.ts";
 import { fence } from "./fence.ts";
@@ -46,6 +46,8 @@ interface Held {
   before: LockRecord | undefined;
   /** Where an earlier front has left what it had acknowledged. */
   readonly left: string | undefined;
+  /** What doesn't count there, as its file tells. */
+  spentLog: LogRun | undefined;
 }
 
 /**
@@ -63,11 +65,10 @@ export class StoreClaim {
   readonly #own: readonly string[];
   /** What outlives the machine may be in its home. */
   #keepsShadow = false;
-  /** The log that is spent: see {@link LogMark}. */
-  #spentLog: string | undefined;
-  #logIsInUse = false;
-  /** The log that it goes on with, where pieces were in it. */
-  #takenUp: string | undefined;
+  /** What this front has to say of the log of its home, once it has something to say. */
+  #marked: { readonly spentLog: LogRun | undefined } | undefined;
+  /** The log that it goes on with, where pieces were in it: the oldest run of these. */
+  #takenUp: LogRun | undefined;
   #newest: { readonly epoch: number; readonly driver: ProcessId | undefined } = { epoch: 0, driver: undefined };
 
   private constructor(order: ClaimOrder) {
@@ -97,20 +98,22 @@ export class StoreClaim {
     return this.#newest.epoch;
   }
 
-  /** The lock files that say of its own home that an earlier front has left something there; undefined if none does. */
+  /** The lock files that say of its own home that an earlier front has left something there that counts; undefined if none does. */
   get leftBehind(): string | undefined {
-    const left = [...this.#held].filter(([, { left }]) => left !== undefined).map(([name]) => this.#pathOf(name));
+    const left = [...this.#held]
+      .filter(([, { left, spentLog }]) => left !== undefined && spentLog === undefined)
+      .map(([name]) => this.#pathOf(name));
     return left.length === 0 ? undefined : left.join(" and ");
   }
 
-  /** The id of a log in which nothing counts any more, as an earlier front has said. */
-  get spentLog(): string | undefined {
-    return this.#spentLog;
+  /** What doesn't count any more of logs, as earlier fronts have said: one lock may tell of an earlier one than another. */
+  get spentLogs(): readonly LogRun[] {
+    return [...this.#held.values()].flatMap(({ spentLog }) => spentLog ?? []);
   }
 
-  /** Its pieces in the log of this id are going to be replayed. */
-  takesUp(log: string | undefined): void {
-    this.#takenUp = log;
+  /** Pieces in a log are going to be replayed. */
+  takesUp(oldest: LogRun | undefined): void {
+    this.#takenUp = oldest;
   }
 
   /** From now on its home, if that outlives the machine, may hold what the store doesn't have: nobody may serve without it. */
@@ -121,10 +124,12 @@ export class StoreClaim {
   }
 
   /** What the next front has to know of the log of its home. */
-  markLog(id: string, as: LogMark): void {
-    this.#logIsInUse = as === "in use";
-    this.#spentLog = as === "spent" ? id : undefined;
-    for (const held of this.#held.values()) this.#write(held);
+  markLog(spentLog: LogRun | undefined): void {
+    this.#marked = { spentLog };
+    for (const held of this.#held.values()) {
+      held.spentLog = spentLog;
+      this.#write(held);
+    }
   }
 
   /** A mark for the processes of an incarnation. */
@@ -162,7 +167,8 @@ export class StoreClaim {
         const { name: device } = this.#order.config;
         return `Cannot serve ${device}: process ${left.pid} of an earlier front's driver still has its store, its end was wanted`;
       }
-      if (this.#takenUp !== undefined && held.before?.spentLog === this.#takenUp) {
+      const spent = held.before?.spentLog;
+      if (spent !== undefined && spent.id === this.#takenUp?.id && this.#takenUp.run <= spent.run) {
         this.#giveBack([name]);
         const { name: device } = this.#order.config;
         return `Cannot serve ${device}: its log was spent when the store had another name, one without older data was wanted: remove it`;
@@ -294,8 +300,9 @@ export class StoreClaim {
     const { before } = lock;
     // One that is alive and shares the lock sees to its own.
     const isOver = !(lock.isShared && stateOf(before) === "running");
-    const held = { lock, before: isOver ? before : undefined, left: isOver ? before?.home : undefined };
-    if (!this.#logIsInUse) this.#spentLog ??= held.before?.spentLog;
+    const told = isOver ? before : undefined;
+    const { spentLog } = this.#marked ?? told ?? { spentLog: undefined };
+    const held = { lock, before: told, left: told?.home, spentLog };
     this.#held.set(name, held);
     const epoch = Math.max(this.#newest.epoch, before?.epoch ?? 0);
     this.#newest = { ...this.#newest, epoch };
@@ -303,14 +310,13 @@ export class StoreClaim {
   }
 
   /** Until what an earlier front has left is gone, the file tells of that. */
-  #write({ lock, before, left }: Held): void {
+  #write({ lock, before, left, spentLog }: Held): void {
     const { name: device, spec } = this.#order.config;
     const home = left ?? (this.#keepsShadow ? this.#home : undefined);
     const { epoch } = this.#newest;
     const { driver, world } = before ?? { ...this.#newest, world: processWorld() };
     const { pid, started } = this.#self;
     const store = describeStore(spec);
-    const spentLog = this.#spentLog;
     lock.write({
       store,
       pid,

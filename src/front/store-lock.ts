@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync, statSync, unlinkSync, writeSync } from "node:fs";
+import type { LogRun } from "../home/log/take-up.ts";
 import { lockExclusive, lockShared } from "../os/lock.ts";
 import type { ProcessId } from "../os/process-id.ts";
 
@@ -30,8 +31,8 @@ export interface LockRecord {
   readonly world?: string | undefined;
   /** Where what it has acknowledged is, if that outlives the machine too: see {@link recordedHome}. */
   readonly home?: string | undefined;
-  /** The id of the log there, if nothing that is in it counts any more, which it may not have been able to say itself. */
-  readonly spentLog?: string | undefined;
+  /** What doesn't count any more of the log there, which it may not have been able to say itself. */
+  readonly spentLog?: LogRun | undefined;
 }
 
 /** A home as it stands in a record: as much of it as fits, which is all of it for all but absurd paths. */
@@ -145,8 +146,15 @@ function isRecord(value: unknown): value is LockRecord {
     isProcess(record) &&
     isCount(record.epoch) &&
     (record.driver === undefined || isProcess(record.driver)) &&
-    [record.world, record.home, record.spentLog].every((text) => text === undefined || typeof text === "string")
+    [record.world, record.home].every((text) => text === undefined || typeof text === "string") &&
+    (record.spentLog === undefined || isLogRun(record.spentLog))
   );
+}
+
+function isLogRun(value: unknown): value is LogRun {
+  if (typeof value !== "object" || value === null) return false;
+  const { id, run } = value as Record<keyof LogRun, unknown>;
+  return typeof id === "string" && isCount(run);
 }
 
 function isProcess(value: unknown): value is ProcessId {

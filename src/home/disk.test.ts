@@ -8,8 +8,8 @@ import { realClock } from "../front/clock.ts";
 import { newPiece } from "../shadow/shadow.ts";
 import { HeapMemory, SECTOR, SILENT_LOG } from "../shadow/testing.ts";
 import { type LogOptions, MIN_LOG_BYTES, type OpenedLog, openLog } from "./disk.ts";
-import type { LogMark } from "./log/disk-log.ts";
 import { inspect } from "./log/inspection.ts";
+import type { LogRun } from "./log/take-up.ts";
 import { STORE } from "./log/testing-front.ts";
 import { OpenLogFile } from "./log-file.ts";
 
@@ -75,11 +75,11 @@ test("a log is created with all its room, and found again with what is in it", a
   });
 });
 
-test("a log that can't be written says that it is spent by its id, is not empty at its end, and is passed over by that id", async (t) => {
+test("a log that can't be written says which of its runs is spent, is not empty at its end, and that run is passed over", async (t) => {
   await inFolder(async (_path, open) => {
     const memory = new HeapMemory(MEMORY_BYTES);
-    const marks: [string, LogMark][] = [];
-    const log = await open({ memory, mark: (id, as) => void marks.push([id, as]) });
+    const marks: (LogRun | undefined)[] = [];
+    const log = await open({ memory, mark: (spent) => void marks.push(spent) });
     log.home.remember(STORE);
     await write(log, memory, 8, 16, 1);
     const failed = new Promise<string>((resolve) => log.home.observe({ room() {}, failed: resolve }));
@@ -89,27 +89,16 @@ test("a log that can't be written says that it is spent by its id, is not empty 
     assert.match(await failed, /can't be written any more: a write failed: EIO$/);
     log.home.spent?.();
     assert.equal(await log.close(), false);
-    assert.deepEqual(marks, [
-      [log.id, "in use"],
-      [log.id, "spent"],
-    ]);
+    const [inUse, spent] = marks;
+    assert.deepEqual([inUse, spent?.run, marks.length], [undefined, 1, 2]);
     for (const { mock } of broken) mock.restore();
     const stale = await open();
     assert.equal(stale.remains.pieces.length, 1);
+    assert.deepEqual(stale.oldest, spent);
     assert.equal(await stale.close(), false);
-    const next = await open({ spentLog: log.id, record: "somewhere" });
-    assert.deepEqual([next.id, next.remains.pieces], [log.id, []]);
+    const next = await open({ spent: [{ id: "abc", run: 9 }, spent as LogRun] });
+    assert.deepEqual([next.oldest, next.remains.pieces], [undefined, []]);
     assert.equal(await next.close(), true);
-  });
-});
-
-test("a log that is spent need not be there any more", async () => {
-  await inFolder(async (path, open) => {
-    await assert.rejects(open({ record: "somewhere" }), { code: "log-missing" });
-    const log = await open({ record: "somewhere", spentLog: "abc" });
-    await log.close();
-    fs.truncateSync(path);
-    await (await open({ record: "somewhere", spentLog: "abc" })).close();
   });
 });
 

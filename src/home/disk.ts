@@ -9,10 +9,10 @@ import { blockDeviceSize } from "../os/block-device.ts";
 import { lockExclusive } from "../os/lock.ts";
 import type { Home, Remains } from "../shadow/home.ts";
 import type { Clock, Log } from "../shadow/ports.ts";
-import { DiskLog, type LogMark } from "./log/disk-log.ts";
+import { DiskLog } from "./log/disk-log.ts";
 import { AREA_START, HEADER_BYTES, ID_BYTES, minimumLogBytes, SECTOR_BYTES } from "./log/format.ts";
 import { decodeHeader } from "./log/header.ts";
-import { takeUp } from "./log/take-up.ts";
+import { type LogRun, takeUp } from "./log/take-up.ts";
 import { OpenLogFile } from "./log-file.ts";
 
 export const DEFAULT_LOG_BYTES = 256 << 20;
@@ -30,13 +30,13 @@ export interface LogOptions {
   readonly limits: { readonly pieces: number };
   /**
    * Where it is written that an earlier front has died with this log: then it has to be there, since it may hold what that one has
-   * acknowledged; unless it is spent.
+   * acknowledged.
    */
   readonly record?: string | undefined;
-  /** The id of a log that is spent: if this is it, nothing in it counts. */
-  readonly spentLog?: string | undefined;
-  /** What the next front has to be told of the log of this id, since its disk may not let it say so itself. */
-  readonly mark?: ((id: string, as: LogMark) => void) | undefined;
+  /** What doesn't count of logs that may be this one. */
+  readonly spent?: readonly LogRun[] | undefined;
+  /** See {@link DiskLogPorts.mark}. */
+  readonly mark?: ((spent: LogRun | undefined) => void) | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -44,8 +44,8 @@ export interface LogOptions {
 export interface OpenedLog {
   readonly home: Home;
   readonly remains: Remains;
-  /** Hexadecimal; no other log has it. */
-  readonly id: string;
+  /** See {@link TakenUp.oldest}. */
+  readonly oldest: LogRun | undefined;
   /**
    * Ends it well: what is not kept yet is written, and the file closed. Nothing may be put any more. False if something is left in it,
    * durably or not, that a front would take up.
@@ -59,28 +59,22 @@ export interface OpenedLog {
  * system's own error.
  */
 export async function openLog(options: LogOptions): Promise<OpenedLog> {
-  const { path, memory, limits, clock, log, spentLog, mark } = options;
-  const record = spentLog === undefined ? options.record : undefined;
+  const { path, memory, limits, clock, log, record, spent, mark } = options;
   const { handle, isMade } = await openOrCreate(path, record);
   let isLocked = false;
   try {
     if (!lockExclusive(handle.fd)) throw await lockedBy(path, handle);
     isLocked = true;
     await checkInPlace(handle, path);
-    const file = await openedFile(handle, { ...options, record });
+    const file = await openedFile(handle, options);
     const newBytes = Math.min(file.size, sizeOf(options));
-    const taken = takeUp(
-      path,
-      file,
-      memory,
-      newBytes,
-      spentLog === undefined ? undefined : Buffer.from(spentLog, "hex"),
-    );
-    if (taken.header === undefined) {
+    const taken = takeUp(path, file, memory, newBytes, spent);
+    const { header, remains, oldest } = taken;
+    if (header === undefined) {
       if (record !== undefined) throw empty(path, record);
       log.info(`makes a new log, ${path}`);
     }
-    const size = taken.header?.size ?? newBytes;
+    const size = header?.size ?? newBytes;
     if (size < MIN_LOG_BYTES) throw unfit(path, size);
     if (size / 2 > memory.limitBytes) {
       const wanted = `a memory of writes with at least half of that was wanted, it has ${formatSize(memory.limitBytes)}`;
@@ -90,25 +84,14 @@ export async function openLog(options: LogOptions): Promise<OpenedLog> {
       log.warn(`the log ${path} has ${formatSize(size)} and keeps it, though ${formatSize(options.size)} is asked for`);
     }
     const newId = randomBytes(ID_BYTES);
-    const id = Buffer.from(taken.header?.id ?? newId).toString("hex");
-    const ports = {
-      path,
-      file,
-      memory,
-      clock,
-      log,
-      pid: process.pid,
-      newId,
-      newBytes,
-      mark: (as: LogMark) => mark?.(id, as),
-    };
+    const ports = { path, file, memory, clock, log, pid: process.pid, newId, newBytes, mark };
     const home = new DiskLog(ports, taken, { pieces: limits.pieces, requestBytes: MAX_PAYLOAD_BYTES });
     const close = async (): Promise<boolean> => {
       const isEmpty = await new Promise<boolean>((resolve) => home.close(resolve));
       await handle.close();
       return isEmpty;
     };
-    return { home, remains: taken.remains, id, close };
+    return { home, remains, oldest, close };
   } catch (error) {
     // As long as it is locked nobody else has come to use it.
     if (isMade && isLocked) await fs.rm(path, { force: true });

@@ -67,7 +67,7 @@ export const MARKS = {
 } as const;
 
 export type Mark = keyof typeof MARKS;
-export const MARK_NAMES = Object.keys(MARKS) as Mark[];
+const MARK_NAMES = Object.keys(MARKS) as Mark[];
 
 /** A sweep of so many worlds, chosen by seeds, has to have seen all of them. */
 export const MARKED_SEEDS = 20_000;

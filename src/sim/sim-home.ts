@@ -1,9 +1,9 @@
 import type { SeededRandom } from "../block/random.ts";
 import type { RecordCase } from "../home/log/cases.ts";
-import { DiskLog, type LogFile, type LogMark } from "../home/log/disk-log.ts";
+import { DiskLog, type LogFile } from "../home/log/disk-log.ts";
 import { ID_BYTES, type LogLimits } from "../home/log/format.ts";
 import { examine } from "../home/log/recovery.ts";
-import { takeUp } from "../home/log/take-up.ts";
+import { type LogRun, takeUp } from "../home/log/take-up.ts";
 import { SimDisk } from "../home/log/testing.ts";
 import { Cells } from "../home/shm/cells.ts";
 import { createShmHome, ledgerBytes, takeUpShmHome } from "../home/shm/shm-home.ts";
@@ -109,8 +109,10 @@ export class DiskHome implements SimHome {
   readonly #disk: SimDisk;
   #log: DiskLog | undefined;
   #powerFailed = false;
-  /** As the lock of the store says, which does not survive a power cut. */
-  #spentLog: Uint8Array | undefined;
+  /** All that the lock of the store has said, the newest last. */
+  readonly #marks: (LogRun | undefined)[] = [];
+  /** What it says. */
+  #spentLog: LogRun | undefined;
   /** A sync has failed, perhaps, since this front came. */
   #syncsFail = false;
 
@@ -127,14 +129,15 @@ export class DiskHome implements SimHome {
     const writes = new PoisonedMemory(0, this.#writeBytes);
     const file = mortalFile(this.#disk, life);
     const found = examine(file);
-    const taken = takeUp("log", file, writes, file.size, this.#spentLog);
-    const passesOver = taken.records.tail.position > (found.header?.tail.position ?? 0);
+    const taken = takeUp("log", file, writes, file.size, this.#spentLog === undefined ? [] : [this.#spentLog]);
+    const [oldest] = found.records;
+    const passesOver = oldest !== undefined && oldest.place.run <= (this.#spentLog?.run ?? 0);
     const endsTorn = this.#powerFailed && TORN.has(found.endsWith);
     this.#powerFailed = false;
     const newId = Uint8Array.from({ length: ID_BYTES }, () => random.below(256));
-    const id = taken.header?.id ?? newId;
-    const mark = (as: LogMark): void => {
-      this.#spentLog = as === "spent" ? id : undefined;
+    const mark = (spent: LogRun | undefined): void => {
+      this.#spentLog = spent;
+      this.#marks.push(spent);
     };
     const ports = {
       path: "log",
@@ -177,7 +180,10 @@ export class DiskHome implements SimHome {
   powerFails(): void {
     this.#disk.powerCut();
     this.#powerFailed = true;
-    this.#spentLog = undefined;
+    // Nobody has made it durable: it is gone, or says what it said at some time.
+    const { random } = this.#ports;
+    const mayTell = this.#marks.some((mark) => mark !== undefined);
+    this.#spentLog = mayTell && random.below(2) === 0 ? this.#marks[random.below(this.#marks.length)] : undefined;
   }
 }
 

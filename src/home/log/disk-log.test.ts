@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { SeededRandom } from "../../block/random.ts";
 import { ManualClock, SECTOR, SILENT_LOG } from "../../shadow/testing.ts";
 import { DiskLog, type LogFile } from "./disk-log.ts";
-import { AREA_START, areaBytes, byteOf, HEADER_BYTES, minimumLogBytes, roomOf, usableBytes } from "./format.ts";
+import { AREA_START, areaBytes, byteOf, HEADER_BYTES, idText, minimumLogBytes, roomOf, usableBytes } from "./format.ts";
 import { decodeHeader } from "./header.ts";
 import { inspect } from "./inspection.ts";
 import { examine } from "./recovery.ts";
@@ -352,6 +352,9 @@ for (const failing of ["write", "sync"] as const) {
   });
 }
 
+/** What {@link broken} says. */
+const SPENT = { id: idText(LOG_ID), run: 1 };
+
 /** A log with one piece, which is durable, and another, of which it can't be told, since a write or sync of it failed. */
 function broken(failing: "write" | "sync"): { clock: ManualClock; disk: SimDisk; front: TestFront } {
   const { clock, disk, front } = onDisk();
@@ -381,7 +384,7 @@ for (const failing of ["write", "sync"] as const) {
       const { clock, disk, front } = broken(failing);
       if (wellAt === "once") disk.failing = undefined;
       front.log.spent();
-      assert.equal(front.mark, "spent", "it is told before it is tried");
+      assert.deepEqual(front.mark, SPENT, "it is told before it is tried");
       clock.advance(100);
       if (wellAt === "once") disk.kill();
       else {
@@ -393,15 +396,16 @@ for (const failing of ["write", "sync"] as const) {
     });
   }
 
-  test(`a log whose ${failing} failed, and fails again, can't be emptied, says so, and is passed over by its id`, () => {
+  test(`a log whose ${failing} failed, and fails again, can't be emptied, says so, and is passed over`, () => {
     const { clock, disk, front } = broken(failing);
     front.log.spent();
     assert.equal(isEmptyAtEnd(front, clock), false);
     disk.failing = undefined;
     disk.powerCut();
     assert.equal(new TestFront(disk, new ManualClock(), LIMITS).remains.length, 1);
-    assert.equal(new TestFront(disk, new ManualClock(), LIMITS, new Uint8Array(16)).remains.length, 1, "another log's");
-    const next = new TestFront(disk, clock, LIMITS, LOG_ID).opened();
+    const another = { ...SPENT, id: idText(new Uint8Array(16)) };
+    assert.equal(new TestFront(disk, new ManualClock(), LIMITS, another).remains.length, 1, "another log's");
+    const next = new TestFront(disk, clock, LIMITS, SPENT).opened();
     assert.deepEqual([next.remains, next.store, next.mark], [[], STORE, undefined]);
     clock.advance(100);
     assert.equal(next.mark, "in use");
@@ -410,22 +414,41 @@ for (const failing of ["write", "sync"] as const) {
   });
 }
 
-test("what is put into a log that was spent, and is in use again, counts", () => {
+test("what is put into a log that was spent, and is in use again, counts, even for who is told that it is spent", () => {
   const { clock, disk, front } = broken("sync");
   front.log.spent();
   clock.advance(100);
   disk.failing = undefined;
   disk.kill();
-  const next = new TestFront(disk, clock, LIMITS, LOG_ID).opened();
+  const next = new TestFront(disk, clock, LIMITS, SPENT).opened();
   next.write("write", 5, 1, fillWith(3));
   next.log.sync(() => {});
   clock.advance(100);
   disk.powerCut();
-  const { remains } = new TestFront(disk, new ManualClock(), LIMITS);
-  assert.deepEqual(
-    remains.map(({ offset }) => offset),
-    [5 * SECTOR],
-  );
+  for (const told of [undefined, SPENT]) {
+    const { remains } = new TestFront(disk, new ManualClock(), LIMITS, told);
+    assert.deepEqual(
+      remains.map(({ offset }) => offset),
+      [5 * SECTOR],
+    );
+  }
+});
+
+test("what is put into a log whose spent run has left no trace in it is not of that run", () => {
+  const { clock, disk, front } = broken("sync");
+  front.log.spent();
+  clock.advance(100);
+  disk.failing = undefined;
+  disk.kill();
+  // It could not write as much as a header.
+  const lost = { ...SPENT, run: SPENT.run + 1 };
+  const next = new TestFront(disk, clock, LIMITS, lost).opened();
+  assert.deepEqual(next.remains, []);
+  next.write("write", 5, 1, fillWith(3));
+  next.log.sync(() => {});
+  clock.advance(100);
+  disk.powerCut();
+  assert.equal(new TestFront(disk, new ManualClock(), LIMITS, lost).remains.length, 1);
 });
 
 test("a log that breaks down with pieces that the store doesn't have keeps them", () => {

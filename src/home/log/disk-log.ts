@@ -6,12 +6,12 @@ import type { Home, HomeObserver, KnownStore } from "../../shadow/home.ts";
 import type { Piece } from "../../shadow/piece-map.ts";
 import type { Clock, Log, Timer } from "../../shadow/ports.ts";
 import { Appender } from "./appender.ts";
-import { areaBytes, byteOf, HEADER_BYTES, type LogLimits, ORIGIN } from "./format.ts";
+import { areaBytes, byteOf, HEADER_BYTES, idText, type LogLimits, ORIGIN } from "./format.ts";
 import { encodeHeader, fitsHeader, type LogHeader } from "./header.ts";
 import { piecesOf, type Records } from "./records.ts";
 import type { LogReader } from "./recovery.ts";
 import { Room } from "./room.ts";
-import type { TakenUp } from "./take-up.ts";
+import type { LogRun, TakenUp } from "./take-up.ts";
 
 /** The file or device of a log. Positions and lengths are bytes, whole sectors. */
 export interface LogFile extends LogReader {
@@ -20,12 +20,6 @@ export interface LogFile extends LogReader {
   /** Makes durable what was written by writes that were done before this call. */
   sync(done: (error?: Error) => void): void;
 }
-
-/**
- * `spent`: nothing that is in it counts any more, since the store has everything, and may have newer. `in use`: what is put from now on
- * counts, and what was spent is gone.
- */
-export type LogMark = "in use" | "spent";
 
 export interface DiskLogPorts {
   /** For people. */
@@ -39,8 +33,11 @@ export interface DiskLogPorts {
   /** Of a log that is new: 16 bytes that no other has, and its size. */
   readonly newId: Uint8Array;
   readonly newBytes: number;
-  /** For the next front, where its disk may not let the log say so: it is in use from now on, or it is spent. */
-  mark?(as: LogMark): void;
+  /**
+   * For the next front, since its disk may not let the log say so: what doesn't count any more, the store having all of it, and perhaps
+   * newer. Undefined: it is in use from now on, and has itself what is to be known.
+   */
+  readonly mark?: ((spent: LogRun | undefined) => void) | undefined;
 }
 
 /** What is synced is attested so much later, if no record has done so. */
@@ -114,7 +111,7 @@ export class DiskLog implements Home {
     const size = header?.size ?? ports.newBytes;
     this.#id = header?.id ?? ports.newId;
     this.#area = areaBytes(size);
-    this.#run = (header?.run ?? 0) + 1;
+    this.#run = taken.run;
     this.#store = header?.store;
     this.#records = records;
     this.#written = records.last;
@@ -195,7 +192,7 @@ export class DiskLog implements Home {
 
   spent(): void {
     assert(this.#failure !== undefined, "a log is spent that could go on");
-    this.#ports.mark?.("spent");
+    this.#ports.mark?.({ id: idText(this.#id), run: this.#run });
     this.#emptying = "due";
     this.#soon();
   }
@@ -353,7 +350,7 @@ export class DiskLog implements Home {
   #headerDurable(header: LogHeader): void {
     this.#headerState = "durable";
     const mayWrite = header.run === this.#run && header.store !== undefined;
-    if (mayWrite && !this.#mayWrite) this.#ports.mark?.("in use");
+    if (mayWrite && !this.#mayWrite) this.#ports.mark?.(undefined);
     this.#mayWrite = mayWrite;
     if (this.#room.freed(header.tail)) this.#observer?.room();
   }

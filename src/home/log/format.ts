@@ -90,6 +90,11 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** The id of a log in hexadecimal. */
+export function idText(id: Uint8Array): string {
+  return Buffer.from(id).toString("hex");
+}
+
 export function isZero(bytes: Uint8Array): boolean {
   for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) return false;
   return true;

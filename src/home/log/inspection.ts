@@ -1,6 +1,6 @@
 import type { KnownStore } from "../../shadow/home.ts";
 import { END_CASES, type EndCase, HEADER_CASES, type HeaderCase, RECORD_CASES, type RecordCase } from "./cases.ts";
-import { areaBytes, byteOf, HEADER_BYTES, type LogPlace } from "./format.ts";
+import { areaBytes, byteOf, HEADER_BYTES, idText, type LogPlace } from "./format.ts";
 import type { LogHeader, SlotCase } from "./header.ts";
 import type { RecordKind } from "./record.ts";
 import { examine, type LogReader } from "./recovery.ts";
@@ -85,7 +85,7 @@ function inspectedHeader(
   const byte = index * HEADER_BYTES;
   if (header === undefined) return { byte, slot, counts: false };
   const { sequence, size, run, pid, synced } = header;
-  return { byte, slot, counts, sequence, id: Buffer.from(header.id).toString("hex"), size, run, pid, synced };
+  return { byte, slot, counts, sequence, id: idText(header.id), size, run, pid, synced };
 }
 
 function whyGood(headerCase: HeaderCase, endsWith: RecordCase | undefined, endCase: EndCase | undefined): string {

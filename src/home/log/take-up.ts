@@ -4,7 +4,7 @@ import { MAX_SLOT_BYTES, type Memory, type Payload, slotBytes } from "../../bloc
 import type { RemainingPiece, Remains } from "../../shadow/home.ts";
 import { type Piece, PieceMap } from "../../shadow/piece-map.ts";
 import { newPiece } from "../../shadow/shadow.ts";
-import { areaBytes, byteOf, ORIGIN, SECTOR_BYTES, sameBytes } from "./format.ts";
+import { areaBytes, byteOf, idText, ORIGIN, SECTOR_BYTES } from "./format.ts";
 import type { LogHeader } from "./header.ts";
 import type { DecodedRecord } from "./record.ts";
 import { Records } from "./records.ts";
@@ -13,6 +13,13 @@ import { examine, type LogReader } from "./recovery.ts";
 /** Slots come in classes, each so many times larger than the one before. */
 const SLOT_CLASS_RATIO = 4;
 
+/** A log, and a front's turn at it: see {@link LogHeader.run}. */
+export interface LogRun {
+  /** Hexadecimal. */
+  readonly id: string;
+  readonly run: number;
+}
+
 /** What a front needs to go on with a log. */
 export interface TakenUp {
   /** The newest one; `undefined` in a log where nothing was ever written. */
@@ -20,19 +27,23 @@ export interface TakenUp {
   /** Their pieces are awaited. */
   readonly records: Records;
   readonly remains: Remains;
+  /** The oldest run that some of these pieces are of; undefined if there are none. */
+  readonly oldest: LogRun | undefined;
+  /** Of this front: greater than all that are known of, those that could not be written into the log too. */
+  readonly run: number;
 }
 
 /**
  * Examines the log and reads what still counts into `memory`; changes nothing in it. Throws `log-damaged`, also where it is no log or
- * a later version's; `log-too-full` where the memory has no room for what is in it. `spent`: the id of a log whose records are older
- * than the store, so that none of them counts; the header could not say so any more.
+ * a later version's; `log-too-full` where the memory has no room for what is in it. `spent`: the records of this run, and of those
+ * before, don't count, since the store has all of that, and perhaps newer; their log could not say so any more.
  */
 export function takeUp(
   path: string,
   reader: LogReader,
   memory: Memory,
   newBytes = reader.size,
-  spent?: Uint8Array,
+  spent: readonly LogRun[] = [],
 ): TakenUp {
   const found = examine(reader, newBytes);
   if (found.damage !== undefined)
@@ -41,18 +52,27 @@ export function takeUp(
       `Cannot take up the log ${path}: ${found.damage}; "skink log inspect ${path}" shows what stands in it`,
     );
   const { header } = found;
-  if (header !== undefined && spent !== undefined && sameBytes(header.id, spent))
-    return { header, records: new Records(found.end), remains: { store: header.store, pieces: [] } };
+  const id = idText(header?.id ?? new Uint8Array());
+  const spentRun = Math.max(0, ...spent.filter((marked) => marked.id === id).map(({ run }) => run));
   const records = new Records(header?.tail ?? ORIGIN);
   const area = areaBytes(header?.size ?? newBytes);
   for (const { place, kind, dataBytes, checksum } of found.records) {
     const bytes = kind === "wrap" ? area - (place.position % area) : SECTOR_BYTES + dataBytes;
     records.append(bytes, checksum, place.run);
   }
-  const pieces = [...whatCounts(found.records, area)];
+  const counting = found.records.filter(({ place }) => place.run > spentRun);
+  const pieces = [...whatCounts(counting, area)];
   const remaining = pack(path, reader, memory, pieces, header?.store?.geometry.blockSize ?? MIN_BLOCK_SIZE);
   for (const { note } of remaining) records.expect(note);
-  return { header, records, remains: { store: header?.store, pieces: remaining } };
+  const first = remaining.reduce((least, { note }) => Math.min(least, note), Number.POSITIVE_INFINITY);
+  const oldest = counting.find(({ place }) => place.sequence === first);
+  return {
+    header,
+    records,
+    remains: { store: header?.store, pieces: remaining },
+    oldest: oldest === undefined ? undefined : { id, run: oldest.place.run },
+    run: Math.max(header?.run ?? 0, spentRun) + 1,
+  };
 }
 
 /** The newest record counts where several overlap. `start` of a write is where its data is, as a byte of the file. */

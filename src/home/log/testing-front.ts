@@ -6,9 +6,9 @@ import { type Piece, PieceMap } from "../../shadow/piece-map.ts";
 import type { Clock } from "../../shadow/ports.ts";
 import { newPiece } from "../../shadow/shadow.ts";
 import { GEOMETRY, HeapMemory, newRequest, SECTOR, SILENT_LOG } from "../../shadow/testing.ts";
-import { DiskLog, type LogFile, type LogMark } from "./disk-log.ts";
+import { DiskLog, type LogFile } from "./disk-log.ts";
 import type { LogLimits } from "./format.ts";
-import { takeUp } from "./take-up.ts";
+import { type LogRun, takeUp } from "./take-up.ts";
 
 /** So long that a header is of several sectors, and may be torn. */
 const IDENTITY = "store".repeat(200);
@@ -38,11 +38,11 @@ export class TestFront {
   failure: string | undefined;
 
   /** The last thing that the next front is to be told of the log. */
-  mark: LogMark | undefined;
+  mark: LogRun | "in use" | undefined;
 
-  /** `spent`: the id of a log that is. */
-  constructor(file: LogFile, clock: Clock, limits: LogLimits, spent?: Uint8Array) {
-    const taken = takeUp("test.log", file, this.memory, file.size, spent);
+  /** `spent`: what doesn't count of the log. */
+  constructor(file: LogFile, clock: Clock, limits: LogLimits, spent?: LogRun) {
+    const taken = takeUp("test.log", file, this.memory, file.size, spent === undefined ? [] : [spent]);
     this.found = taken.records.last;
     this.remains = taken.remains.pieces;
     this.store = taken.remains.store;
@@ -56,8 +56,8 @@ export class TestFront {
       pid: 42,
       newId: LOG_ID,
       newBytes: file.size,
-      mark: (as: LogMark) => {
-        this.mark = as;
+      mark: (spent: LogRun | undefined) => {
+        this.mark = spent ?? "in use";
       },
     };
     this.log = new DiskLog(ports, taken, limits);
