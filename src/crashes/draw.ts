@@ -13,7 +13,7 @@ export interface Tearing {
  * Up to so many pieces that may be missing or not, all combinations are tried: 4096 of them. A piece is what the disk writes whole, or a
  * change where that would be too many.
  */
-export const MAX_EXHAUSTIVE_PIECES = 12;
+const MAX_EXHAUSTIVE_PIECES = 12;
 /** How many pieces of a change may be torn out of it at most in a draw: enough for any pattern, and a bound on names. */
 const MAX_TEARS = 8;
 /** How many changes are torn at most in a draw, about; and how many runs of changes share a fate: bounds on names as well. */

@@ -1,21 +1,24 @@
 import { closeSync, mkdtempSync, openSync, unlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Guardian } from "../link/guardian.ts";
+import { familyMark, killFamily, MARK, newMark } from "../link/process-family.ts";
 import type { Exports } from "../nbd/server/exports.ts";
 import { NbdServer } from "../nbd/server/server.ts";
 import { formatUri } from "../nbd/uri.ts";
 import { hungUp } from "../os/poll.ts";
 import type { Clock } from "../shadow/ports.ts";
 import { Attachment, type Places } from "./attachment.ts";
+import { DISMANTLE } from "./dismantling.ts";
 import type { Form } from "./needs.ts";
 import type { RecordedDisk } from "./recorded-disk.ts";
 import type { CrashState } from "./state.ts";
 import { StateDevice } from "./state-device.ts";
-import { endMarked } from "./strays.ts";
-import { RUN_MARK, Undertaker } from "./undertaker.ts";
 
 /** Of all states that are served at a time. */
 const MAX_CONNECTIONS = 1024;
+/** What a check has left behind and hangs in the kernel for longer is left to whoever finds its device in use. */
+const END_TIMEOUT_MS = 10_000;
 
 export interface LaboratoryOptions {
   readonly disk: RecordedDisk;
@@ -29,7 +32,9 @@ export interface LaboratoryOptions {
 export class Laboratory {
   readonly #options: LaboratoryOptions;
   readonly #folder = mkdtempSync(join(tmpdir(), "skink-crashes-"));
-  readonly #undertaker: Undertaker;
+  /** In the environment of all that is started for states. */
+  readonly #mark = newMark([]);
+  readonly #guardian: Guardian;
   readonly #devices = new Map<string, StateDevice>();
   readonly #server: NbdServer;
   readonly #path: string;
@@ -37,7 +42,7 @@ export class Laboratory {
 
   private constructor(options: LaboratoryOptions, path: string | undefined) {
     this.#options = options;
-    this.#undertaker = new Undertaker(this.#folder);
+    this.#guardian = new Guardian(this.#mark, this.#folder, DISMANTLE);
     this.#path = path ?? join(this.#folder, "nbd.sock");
     const exports: Exports = {
       list: () => [...this.#devices.keys()].map((name) => ({ name, description: "" })),
@@ -78,14 +83,15 @@ export class Laboratory {
     const { form, mountOptions } = this.#options;
     const uri = formatUri({ address: { path: this.#path }, name });
     const folder = join(this.#folder, name);
-    const ourEnv = { ...process.env, [RUN_MARK]: this.#folder };
-    const attachment = new Attachment({ uri, form, folder, mountOptions, env: ourEnv });
+    const env = { ...process.env, [MARK]: familyMark(this.#mark) };
+    const attachment = new Attachment({ uri, form, folder, mountOptions, env });
+    const mark = newMark([]);
     try {
-      return await use(await attachment.set(), { ...ourEnv, [RUN_MARK]: folder });
+      return await use(await attachment.set(), { ...env, [MARK]: familyMark(`${this.#mark}/${mark}`) });
     } finally {
       try {
         // Whoever goes on would keep the state in use, or answer a check of another one.
-        await endMarked(`${RUN_MARK}=${folder}`);
+        await killFamily(undefined, mark, { patienceMs: END_TIMEOUT_MS });
         await attachment.remove();
       } finally {
         this.#devices.delete(name);
@@ -98,7 +104,7 @@ export class Laboratory {
   /** Leaves nothing behind, whatever is still going on. */
   async close(): Promise<void> {
     await this.#server.close(0);
-    await this.#undertaker.finish();
+    await this.#guardian.finish();
   }
 
   /** A file without a name: it is gone when it is closed, or when this process ends. */

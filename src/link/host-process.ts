@@ -247,7 +247,7 @@ export class HostProcess {
     const requests = this.#releaseMemory(holder);
     // A process that the driver started may outlive it, and still write to the store.
     const end = async (): Promise<void> => {
-      await killFamily(leader, this.order.mark, holder?.pid);
+      await killFamily(leader, this.order.mark, { except: holder?.pid });
       await requests;
       this.#nameEnding(code, signal);
     };

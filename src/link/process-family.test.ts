@@ -51,7 +51,7 @@ test("a stray in the midst of an exec is found", LIMIT, async () => {
     const mark = newMark([]);
     const stray = start(mark, EXEC_FOR_EVER);
     try {
-      assert.equal(await killFamily(NO_PID, mark), true, `round ${round}`);
+      assert.equal(await killFamily(undefined, mark), true, `round ${round}`);
       assert.equal(runs(stray.pid as number), false);
     } finally {
       stray.kill("SIGKILL");
@@ -96,7 +96,7 @@ test("a family inside another one goes with either", LIMIT, async () => {
   else process.env[MARK] = before;
   for (const mark of [outer, inner]) {
     const stray = idle(marks);
-    assert.equal(await killFamily(NO_PID, mark), true);
+    assert.equal(await killFamily(undefined, mark), true);
     await over(stray);
     assert.equal(stray.signalCode, "SIGKILL");
   }
@@ -109,7 +109,7 @@ test(
     const mark = newMark(["0123456789abcdef"]);
     const found = idle(mark, { AAA: "x".repeat(100_000), ZZZ: "" });
     const names = idle(newMark([]), { AAA: `${MARK}=${mark}`, [`NOT_${MARK}`]: mark });
-    assert.equal(await killFamily(NO_PID, mark), true);
+    assert.equal(await killFamily(undefined, mark), true);
     await over(found);
     assert.equal(names.exitCode ?? names.signalCode, null);
     names.kill("SIGKILL");
@@ -120,7 +120,7 @@ test(
 test("one process that is seen to otherwise is left alone, and not waited for", LIMIT, async () => {
   const mark = newMark([]);
   const other = idle(mark);
-  assert.equal(await killFamily(NO_PID, mark, other.pid), false);
+  assert.equal(await killFamily(undefined, mark, { except: other.pid }), false);
   assert.equal(other.exitCode ?? other.signalCode, null);
   other.kill("SIGKILL");
   await over(other);

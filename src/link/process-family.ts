@@ -42,20 +42,32 @@ export function familyMark(mark: string): string {
   return outer === undefined ? mark : `${outer}${SEPARATOR}${mark}`;
 }
 
+export interface FamilyOptions {
+  /** A process that is seen to otherwise. */
+  readonly except?: number | undefined;
+  /** After this the rest of them is left to itself. Without, until they are gone. */
+  readonly patienceMs?: number;
+}
+
 /**
  * Kills the group and the session of `leader`, which is dead, and every process that has the mark in its environment: a daemon leaves
  * its session, but keeps its environment. Resolves when none of them runs any more, with whether any had outlived it.
- * `except`: a process that is seen to otherwise.
  *
  * Not found is what has left the session *and* wiped its environment, written over it, or forbidden to be looked at
  * (PR_SET_DUMPABLE); and what hangs in the kernel for longer than UNTOLD_LOOKS in the midst of an exec, or of its own end.
  */
-export async function killFamily(leader: number, mark: string, except?: number): Promise<boolean> {
-  let outlived = groupRuns(leader);
+export async function killFamily(
+  leader: number | undefined,
+  mark: string,
+  { except, patienceMs = Number.POSITIVE_INFINITY }: FamilyOptions = {},
+): Promise<boolean> {
+  const until = performance.now() + patienceMs;
+  const leaders = new Set(leader === undefined ? [] : [leader]);
+  const groupsRun = (): boolean => [...leaders].some(groupRuns);
+  let outlived = groupsRun();
   const killed = new Map<number, ProcessId>();
-  const leaders = new Set([leader]);
   for (;;) {
-    killGroup(leader);
+    for (const group of leaders) killGroup(group);
     try {
       for await (const stray of find((pid, stat, marks) => marks.includes(mark) || isFollower(pid, stat, leaders))) {
         if (stray.pid === except) continue;
@@ -64,10 +76,11 @@ export async function killFamily(leader: number, mark: string, except?: number):
       }
       outlived ||= killed.size > 0;
       for (const stray of killed.values()) if (isGone(stray)) killed.delete(stray.pid);
-      if (killed.size === 0 && !groupRuns(leader)) return outlived;
+      if (killed.size === 0 && !groupsRun()) return outlived;
     } catch {
       // The machine doesn't let it look: they are there until it has seen that they are not.
     }
+    if (performance.now() > until) return outlived;
     await delay(POLL_MS);
   }
 }

@@ -3,7 +3,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { SkinkError } from "../block/errors.ts";
 import { parseSpec } from "../front/spec.ts";
-import { Guardian } from "../link/nbd/guardian.ts";
+import { Guardian } from "../link/guardian.ts";
 import { newMark } from "../link/process-family.ts";
 import { drawTrial, type Menu, tiersOf } from "./draw.ts";
 import { menuOf } from "./menu.ts";

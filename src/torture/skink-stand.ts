@@ -24,7 +24,7 @@ const LOOK_MS = 5;
  * that is convicted, and not in a wait that looks like a hang. What keeps the judge from false verdicts on a busy machine stays:
  * its floors, and that its time is the driver's and not the clock's.
  */
-export const TORTURE_POLICY: Partial<Policy> = {
+const TORTURE_POLICY: Partial<Policy> = {
   // A host is there in 60 ms on an idle machine.
   openTimeoutMs: 6000,
   heldTimeoutMs: 15_000,

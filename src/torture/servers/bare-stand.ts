@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SkinkError } from "../../block/errors.ts";
-import { Guardian } from "../../link/nbd/guardian.ts";
+import { Guardian } from "../../link/guardian.ts";
 import type { CommandSource } from "../../link/nbd/source.ts";
 import { familyMark, newMark } from "../../link/process-family.ts";
 import { formatUri } from "../../nbd/uri.ts";
