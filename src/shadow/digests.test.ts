@@ -4,7 +4,7 @@ import fc from "fast-check";
 import type { Payload } from "../block/memory.ts";
 import { SeededRandom } from "../block/random.ts";
 import type { Request } from "../block/request.ts";
-import { DIGESTS_BYTES, Digests, MAX_CONDEMNED, MAX_DOUBTFUL, type Range } from "./digests.ts";
+import { DIGESTS_BYTES, Digests, MAX_CONDEMNED, MAX_CONTENTS, MAX_DOUBTFUL, type Range } from "./digests.ts";
 import { HeapMemory, NO_CHANCE } from "./testing.ts";
 
 const BLOCK = 512;
@@ -173,8 +173,10 @@ test("a block that is refused again and again holds one of all that, until they 
   refuse(digests, 5, "zero");
   for (const content of [0, 2, 3, 4]) assert.deepEqual(read(digests, 4, content), []);
   assert.deepEqual(read(digests, 4, 5, 1), [[4, 2]]);
-  for (const content of [5, 6, 7, 8]) refuse(digests, 4, [content]);
-  assert.deepEqual(read(digests, 4, 9), []);
+  for (let count = 0; count < MAX_CONTENTS; count++) refuse(digests, 4, [2]);
+  assert.deepEqual(read(digests, 4, 5), [[4, 1]], "that says nothing new");
+  for (let content = 5; content <= MAX_CONTENTS + 1; content++) refuse(digests, 4, [content]);
+  assert.deepEqual(read(digests, 4, 99), []);
 });
 
 test("a block that is refused when nothing is known of it, or by a trim, may hold anything, and nothing is learned of it", () => {
@@ -336,7 +338,8 @@ class Model {
   /** What it may hold when a write of `content` was refused. */
   doubt(at: number, content: number): readonly number[] | "anything" {
     const known = this.#known.get(at) ?? "anything";
-    return known === "anything" || known.length === 8 ? "anything" : [...known, content];
+    if (known === "anything" || known.includes(content)) return known;
+    return known.length === MAX_CONTENTS ? "anything" : [...known, content];
   }
 
   /** What an honest driver returns: of several contents one or another. */

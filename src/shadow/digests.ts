@@ -7,11 +7,11 @@ import type { Random } from "./ports.ts";
 
 /** What the digests of one device may take, if nothing else is said. */
 export const DIGESTS_BYTES = 64 << 20;
-/** How many condemned blocks are remembered, and how many doubtful ones: 100 bytes each. */
+/** How many condemned blocks are remembered, and how many doubtful ones: 100 bytes each, and 8 for each content. */
 export const MAX_CONDEMNED = 4096;
 export const MAX_DOUBTFUL = 16_384;
 /** How many contents a doubtful block may have before it may as well have any. */
-const MAX_CONTENTS = 8;
+export const MAX_CONTENTS = 32;
 
 /** Bytes on the device, whole blocks. */
 export interface Range {
@@ -101,9 +101,10 @@ export class Digests {
     const known = kind === "trim" || count > MAX_DOUBTFUL ? 0 : count;
     for (let block = first; block < first + known; block++) {
       const before = this.#contentsOf(block);
-      if (before === undefined || before.length === MAX_CONTENTS) continue;
+      if (before === undefined) continue;
       const after = payload === undefined ? this.#zeroes : this.#digestAt(payload, (block - first) * this.#blockSize);
-      doubtful.push([block, [...before, after]]);
+      if (before.includes(after)) doubtful.push([block, before]);
+      else if (before.length < MAX_CONTENTS) doubtful.push([block, [...before, after]]);
     }
     this.#doubtful.delete(first, count);
     this.#table.fill(first, count, UNSPECIFIED);

@@ -21,7 +21,7 @@ export interface Entry {
   errno: number | undefined;
 }
 
-/** With more contents than so many a front may take any for right. */
+/** With many more contents than so many a front may take any for right. */
 const MAX_KNOWABLE = 8;
 
 /** What may stand in a sector. */

@@ -47,8 +47,8 @@ export class Loads {
     await this.#all((load) => load.writeAll());
   }
 
-  async readBack(): Promise<void> {
-    await this.#all((load) => load.readBack());
+  async readBack(options?: { readonly flush: boolean }): Promise<void> {
+    await this.#all((load) => load.readBack(options));
   }
 
   /** What has come of all of them so far. */
