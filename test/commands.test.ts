@@ -54,56 +54,65 @@ test("status --json has the documented keys, and no others", () =>
     await front.stop();
   }));
 
-test("status says for people what every device is doing", () =>
-  inScene(async (scene) => {
+test("a front that nothing befalls", async (context) => {
+  await inScene(async (scene) => {
     const front = await serve(scene, "memory:8M", { args: ["--name", "disk"] });
-    const [heads, line] = (await command(scene, front, "status")).split("\n");
-    assert.match(heads ?? "", /^NAME +STATE +SIZE +DRIVER/);
-    assert.match(line ?? "", /^disk +live +8M +memory/);
-    await front.stop();
-  }));
 
-test("a device that isn't there is named, with those that are", () =>
-  inScene(async (scene) => {
-    const front = await serve(scene, "memory:1M", { args: ["--name", "disk"] });
-    const { code, stderr } = await scene.skink("kill", "dusk", "--control", front.control);
-    assert.equal(code, 1);
-    assert.equal(stderr, "Cannot kill dusk: there is no such device, one of disk was wanted\n");
-    await front.stop();
-  }));
+    await context.test("status says for people what every device is doing", async () => {
+      const [heads, line] = (await command(scene, front, "status")).split("\n");
+      assert.match(heads ?? "", /^NAME +STATE +SIZE +DRIVER/);
+      assert.match(line ?? "", /^disk +live +8M +memory/);
+    });
 
-test("kill costs an incarnation and nothing else", () =>
-  inScene(async (scene) => {
+    await context.test("a device that isn't there is named, with those that are", async () => {
+      const { code, stderr } = await scene.skink("kill", "dusk", "--control", front.control);
+      assert.equal(code, 1);
+      assert.equal(stderr, "Cannot kill dusk: there is no such device, one of disk was wanted\n");
+    });
+
+    await context.test("the control socket is for its user alone", () => {
+      assert.equal(statSync(front.control).mode & 0o777, 0o600);
+    });
+
+    await front.stop();
+  });
+});
+
+test("a front whose driver the operator ends", async (context) => {
+  await inScene(async (scene) => {
     const front = await serve(scene, `${EXAMPLES}/volatile.ts?size=8M`);
-    const client = await NbdClient.connect(front.uri);
-    await client.write(4096, data(1));
-    const before = await front.device();
-    await command(scene, front, "kill", front.name);
-    assert.deepEqual(await client.read(4096, 4096), data(1));
-    const after = await front.until("live", before.epoch);
-    assert.equal(after.restarts, before.restarts + 1);
-    assert.equal(after.counters.replayedPieces, 1);
-    assert.equal(after.recoveries.at(-1)?.reason, "killed by the operator");
+    const client = await clientOf(scene, front);
+
+    await context.test("kill costs an incarnation and nothing else", async () => {
+      await client.write(4096, data(1));
+      const before = await front.device();
+      await command(scene, front, "kill", front.name);
+      assert.deepEqual(await client.read(4096, 4096), data(1));
+      const after = await front.until("live", before.epoch);
+      assert.equal(after.restarts, before.restarts + 1);
+      assert.equal(after.counters.replayedPieces, 1);
+      assert.equal(after.recoveries.at(-1)?.reason, "killed by the operator");
+    });
+
+    await context.test(
+      "restart is a planned one: the next epoch, with nothing to replay and nothing lost",
+      async () => {
+        await client.write(0, data(2));
+        const before = await front.device();
+        await command(scene, front, "restart", front.name);
+        assert.deepEqual(await client.read(0, 4096), data(2));
+        const after = await front.until("live", before.epoch);
+        assert.equal(after.epoch, before.epoch + 1);
+        assert.equal(after.counters.replayedPieces, before.counters.replayedPieces);
+        assert.equal(after.recoveries.at(-1)?.reason, "restarted by the operator");
+        assert.notEqual(after.driver.pid, before.driver.pid);
+      },
+    );
+
     await client.close();
     await front.stop();
-  }));
-
-test("restart is a planned one: the next epoch, with nothing to replay and nothing lost", () =>
-  inScene(async (scene) => {
-    const front = await serve(scene, `${EXAMPLES}/volatile.ts?size=8M`);
-    const client = await NbdClient.connect(front.uri);
-    await client.write(0, data(2));
-    const before = await front.device();
-    await command(scene, front, "restart", front.name);
-    assert.deepEqual(await client.read(0, 4096), data(2));
-    const after = await front.until("live", before.epoch);
-    assert.equal(after.epoch, before.epoch + 1);
-    assert.equal(after.counters.replayedPieces, 0);
-    assert.equal(after.recoveries.at(-1)?.reason, "restarted by the operator");
-    assert.notEqual(after.driver.pid, before.driver.pid);
-    await client.close();
-    await front.stop();
-  }));
+  });
+});
 
 for (const [how, open] of [
   ["doesn't open", "throw new Error('broken version');"],
@@ -296,13 +305,6 @@ control: own.control
     assert.equal((await scene.skink("stop", "--control", "own.control")).code, 0);
     assert.equal((await front).code, 0);
     assert.deepEqual(await scene.leftovers(), []);
-  }));
-
-test("the control socket is for its user alone", () =>
-  inScene(async (scene) => {
-    const front = await serve(scene, "memory:1M");
-    assert.equal(statSync(front.control).mode & 0o777, 0o600);
-    await front.stop();
   }));
 
 test("commands without --control find the only front there is", () =>

@@ -37,6 +37,12 @@ for (const home of ["shm", "disk"] as const) {
     }));
 }
 
+test("clients that reconnect find everything when front and memory driver die, home shm", (context) =>
+  inScene(async (scene) => {
+    const { deaths } = await frontStorm(scene, `memory:${DISK_BYTES}`, { home: "shm", seconds });
+    context.diagnostic(JSON.stringify(deaths));
+  }));
+
 for (const home of ["shm", "disk"] as const) {
   const name = `fio's verification finds everything when front and volatile driver die, home ${home}`;
   test(name, { skip: peer("fio", "qemu-nbd") }, (context) =>

@@ -7,7 +7,7 @@ import type { Scene } from "./scene.ts";
 import { type Front, serve } from "./serve.ts";
 import { until } from "./until.ts";
 
-const KILLS = 25;
+const KILLS = 15;
 const MAX_LIFE_MS = 120;
 /** From the start of an incarnation: early enough to end it while it opens or replays. */
 const MAX_EARLY_LIFE_MS = 60;
