@@ -138,6 +138,11 @@ test("before all else every sector may be written once, and what goes wrong with
   await load.writeAll();
   assert.equal(load.tally.errors, 4);
   assert.equal(load.tally.firstError, "write: no");
+  disk.error = undefined;
+  disk.bytes.fill(5);
+  const { wrong } = load.tally;
+  await load.readBack();
+  assert.equal(load.tally.wrong, wrong, "nobody knows what was there before");
 });
 
 const FAULTS: readonly (readonly [WrongKind, Deed])[] = [

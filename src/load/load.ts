@@ -96,7 +96,8 @@ export class VerifyingLoad {
 
   /**
    * Writes every sector of the region once, one request after another: for who has to have seen each of them. For a load that is at
-   * rest. Errors are counted as those of any request, and the rest is written all the same.
+   * rest. Errors are counted as those of any request, and the rest is written all the same; sectors that were refused may hold
+   * anything until a write of them succeeds.
    */
   async writeAll(): Promise<void> {
     this.#lastAt = performance.now();
@@ -108,6 +109,7 @@ export class VerifyingLoad {
       const error = await this.#change("stamp", { sector, count }, false, (change) =>
         client.write(sector * sectorBytes, this.history.stamped(change)),
       );
+      if (error !== undefined) this.history.acknowledged(this.history.begin("unspecified", sector, count));
       if (isGone(client, error)) return;
     }
   }

@@ -47,8 +47,8 @@ export class Loads {
     await this.#all((load) => load.writeAll());
   }
 
-  async readBack(options?: { readonly flush: boolean }): Promise<void> {
-    await this.#all((load) => load.readBack(options));
+  async readBack(): Promise<void> {
+    await this.#all((load) => load.readBack());
   }
 
   /** What has come of all of them so far. */

@@ -170,7 +170,11 @@ test(
   "a persistent fault of the process strikes each incarnation, whether it has anything to do or not",
   LIMIT,
   async (t) => {
-    const { liveAfter, faults } = await scene(t, SPEC, within("rejection", { persistence: "persistent", afterMs: 20 }));
+    const { liveAfter, faults } = await scene(
+      t,
+      SPEC,
+      within("rejection", { persistence: "persistent", afterMs: 500 }),
+    );
     await liveAfter(3);
     assert.ok((faults().rejection ?? 0) >= 3);
   },
