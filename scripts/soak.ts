@@ -1,6 +1,9 @@
 /** npm run soak: SIGKILL on drivers with a volatile cache, thousands of times, under a load that knows what it was promised. */
 import { randomInt } from "node:crypto";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { SkinkError } from "../src/block/errors.ts";
+import { parseSpec } from "../src/front/spec.ts";
 import { readCommandLine, wholeNumber } from "../src/terminal/command-line.ts";
 import { Progress } from "../src/terminal/progress.ts";
 import { isWell, runSoak, type SoakOptions, type SoakReport } from "./soak-run.ts";
@@ -32,8 +35,17 @@ async function main(): Promise<number> {
   const interruption = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interruption.abort());
   const progress = new Progress();
-  const report = await runSoak(soak, interruption.signal, (now) => progress.say(lineOf(now)));
+  const report = await runSoak(soak, interruption.signal, (now) => progress.say(lineOf(now))).catch(
+    (error: unknown) => {
+      if (error instanceof SkinkError) return error;
+      throw error;
+    },
+  );
   progress.clear();
+  if (report instanceof SkinkError) {
+    console.error(report.message);
+    return EXIT_FAILED;
+  }
   console.log(json ? JSON.stringify(report, undefined, 2) : textOf(report));
   if (!isWell(report)) return EXIT_FAILED;
   return report.kills < soak.kills ? EXIT_INTERRUPTED : 0;
@@ -73,10 +85,18 @@ function readArguments(): SoakOptions & { readonly json: boolean } {
   } as const;
   return readCommandLine(HELP, { options }, ({ values }) => ({
     ...values,
+    spec: specOf(values.spec),
     kills: wholeNumber("kills", values.kills, 1),
     devices: wholeNumber("devices", values.devices, 1),
     seed: wholeNumber("seed", values.seed),
   }));
+}
+
+/** It gets into a file elsewhere, which its paths must not be relative to. */
+function specOf(text: string): string {
+  const spec = text.replace(/^\.{1,2}\/[^?]*/, (path) => resolve(path));
+  parseSpec(spec);
+  return spec;
 }
 
 function minutes(seconds: number): string {

@@ -147,7 +147,7 @@ test("writes that failed are said to be in no state", () =>
     writeLog(scene.path("log"), [write(0), FLUSH, { mark: "skink: write failed, EIO, offset=0 length=512" }]);
     const { code, stderr } = await crashes(scene, "--check", "true");
     assert.equal(code, 0);
-    assert.match(stderr, /: 1 writes failed; what they may have left is in no state\n$/);
+    assert.match(stderr, /: 1 write failed; what it may have left is in no state\n$/);
   }));
 
 test("what a check leaves behind in a session of its own is gone before another one begins", () =>

@@ -58,8 +58,9 @@ test(`${KILLS} kills of drivers with a volatile cache lose nothing, at any time 
 
 test("a soak of a driver that loses writes ends with exit code 1 at once, and says why", () =>
   inScene(async (scene) => {
-    const spec = scene.write("forgetful.mjs", FORGETFUL);
-    const { code, report } = await soak(scene, "--kills", `${KILLS}`, "--devices", "1", "--spec", spec, "--seed", "1");
+    scene.write("forgetful.mjs", FORGETFUL);
+    const args = ["--kills", `${KILLS}`, "--devices", "1", "--spec", "./forgetful.mjs", "--seed", "1"];
+    const { code, report } = await soak(scene, ...args);
     assert.equal(code, 1);
     // Skink finds it out by itself, unless a client is first.
     const { wrongs, failures } = report;
@@ -94,7 +95,21 @@ test("a soak that is killed takes its front and drivers along", () =>
 
 test("a soak without sense is bad usage", () =>
   inScene(async (scene) => {
-    const { code, stderr } = await scene.run(process.execPath, [SOAK, "--kills", "none"]);
-    assert.equal(code, 2);
-    assert.match(stderr, /^Cannot use --kills none: a whole number from 1 on was wanted\nusage:/);
+    for (const [args, said] of [
+      [["--kills", "none"], /^Cannot use --kills none: a whole number from 1 on was wanted\nusage:/],
+      [["--spec", "nosuch:1"], /^Cannot serve "nosuch:1": there is no driver nosuch, [^\n]* was wanted\nusage:/],
+    ] as const) {
+      const { code, stderr } = await scene.run(process.execPath, [SOAK, ...args]);
+      assert.equal(code, 2);
+      assert.match(stderr, said);
+    }
+  }));
+
+test("a soak whose driver can't be served says so in place of a stack, with exit code 1", () =>
+  inScene(async (scene) => {
+    scene.write("broken.mjs", "export default { open() { throw new Error('no store today'); } };");
+    const { code, stderr } = await scene.run(process.execPath, [SOAK, "--kills", "5", "--spec", "./broken.mjs"]);
+    assert.equal(code, 1);
+    assert.match(stderr, /^Cannot start .*no store today/s);
+    assert.doesNotMatch(stderr, /^ {4}at /m);
   }));

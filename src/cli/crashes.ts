@@ -43,11 +43,10 @@ export function addCrashes(program: Command): void {
       wholeNumber(1),
     )
     .option("--mount-options <options>", "for {mount}, as mount -o takes them")
-    .option(
-      "--jobs <number>",
-      "checks at a time (default: one for each core)",
-      wholeNumber(1, MAX_JOBS),
-      availableParallelism(),
+    .addOption(
+      new Option("--jobs <number>", "checks at a time")
+        .argParser(wholeNumber(1, MAX_JOBS))
+        .default(availableParallelism(), "one for each core"),
     )
     .option("--timeout <seconds>", "for one check", wholeNumber(1, MAX_TIMEOUT_SECONDS), DEFAULT_TIMEOUT_SECONDS)
     .option("--all", "go on after a state has failed")
@@ -82,7 +81,10 @@ async function crashes(path: string, options: CrashesOptions): Promise<void> {
   const log = LogWritesReader.open(path);
   if (log.cutOff !== undefined) process.stderr.write(`${path}: ${log.cutOff}\n`);
   const failed = log.entries.filter(({ mark }) => mark !== undefined && isFailedMark(mark)).length;
-  if (failed > 0) process.stderr.write(`${path}: ${failed} writes failed; what they may have left is in no state\n`);
+  if (failed > 0) {
+    const what = failed === 1 ? "1 write failed; what it" : `${failed} writes failed; what they`;
+    process.stderr.write(`${path}: ${what} may have left is in no state\n`);
+  }
   let base: number | undefined;
   try {
     base = options.base === undefined ? undefined : openBase(options.base);
@@ -104,7 +106,11 @@ function openBase(path: string): number {
   try {
     return openSync(path, "r");
   } catch (error) {
-    throw new SkinkError("bad-usage", `Cannot read the base ${path}: ${(error as Error).message}`, { cause: error });
+    throw new SkinkError(
+      "bad-usage",
+      `Cannot read the base ${path}: ${(error as Error).message}, an image was wanted`,
+      { cause: error },
+    );
   }
 }
 

@@ -13,6 +13,7 @@ import {
   type TrialResult,
 } from "../torture/plan.ts";
 import { htmlReport } from "../torture/report/html.ts";
+import { jsonReport } from "../torture/report/json.ts";
 import { isBad } from "../torture/report/summary.ts";
 import { textReport } from "../torture/report/text.ts";
 import { onInterruption } from "./interruption.ts";
@@ -100,7 +101,10 @@ export function addTorture(program: Command): void {
     .option("--jobs <number>", "trials at a time (default: as many as there are cores)", wholeNumber(1))
     .option("--load-ms <number>", "how long the load of a trial lasts", wholeNumber(1), DEFAULT_LOAD_MS)
     .option("--report <file>", "write the report with pictures, one HTML file")
-    .option("--json [file]", "write all that is known of each trial (default: to stdout, in place of the report)")
+    .option(
+      "--json [file]",
+      "write the report for machines, with each trial: docs/torture.md (default: to stdout, in place of the text)",
+    )
     .addHelpText("after", HELP)
     .action(torture);
 }
@@ -160,9 +164,9 @@ function orderOf(argument: string | undefined, options: TortureOptions): Campaig
 function report(campaign: Campaign, { only }: CampaignOrder, { json, report }: TortureOptions): void {
   const [first] = campaign.trials;
   if (only !== undefined && first !== undefined && json !== true) console.log(`\n${JSON.stringify(first, null, 2)}\n`);
-  if (json === true) process.stdout.write(`${JSON.stringify(campaign)}\n`);
+  if (json === true) process.stdout.write(`${jsonReport(campaign)}\n`);
   else console.log(textReport(campaign));
-  if (typeof json === "string") write(json, `${JSON.stringify(campaign)}\n`);
+  if (typeof json === "string") write(json, `${jsonReport(campaign)}\n`);
   if (report !== undefined) write(report, htmlReport(campaign));
 }
 

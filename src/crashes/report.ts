@@ -37,12 +37,14 @@ export function textReport(result: CampaignResult, context: ReportContext): stri
   const { points, planned, exhaustive, seed, seconds, lying } = context;
   const disk = lying ? ", of a disk that swallows flushes" : "";
   const choice = exhaustive ? "all there are" : `drawn by seed ${seed}`;
+  const at = counted(points, "crash point");
+  const tried = counted(checked, "state");
   const rate = `${seconds.toFixed(1)} s, ${(checked / Math.max(seconds, 0.001)).toFixed(1)} a second`;
   if (smallest === undefined) {
-    return `passed: ${checked} states of ${points} crash points (${choice})${disk}; ${rate}`;
+    return `passed: ${tried} of ${at} (${choice})${disk}; ${rate}`;
   }
   return [
-    `FAILED: ${failures.length} of ${checked} states so far, of ${planned} at ${points} crash points (${choice})${disk}; ${rate}`,
+    `FAILED: ${failures.length} of ${tried} so far, of ${planned} at ${at} (${choice})${disk}; ${rate}`,
     ...(failures.length > 1 ? limited(failures.map((failure) => `  ${failureLine(failure)}`)) : []),
     "",
     ...smallestLines(smallest, context),
@@ -102,16 +104,21 @@ function smallestLines(smallest: NonNullable<CampaignResult["smallest"]>, contex
       ? ["  nothing is missing: the check fails on all that was written so far"]
       : ["  what has not reached the medium:", ...limited(missing)]),
     `  the check: ${verdict.how}`,
-    ...verdict.output
-      .trimEnd()
-      .split("\n")
-      .slice(-MAX_LINES)
-      .map((line) => `    | ${line}`),
+    ...outputLines(verdict.output),
     "see it again:",
     `  ${again(name, "--check")}`,
     `  ${again(name, "--serve")}`,
     `  ${again(name, "--write state.img")}`,
   ];
+}
+
+function outputLines(output: string): string[] {
+  const text = output.trimEnd();
+  if (text === "") return [];
+  return text
+    .split("\n")
+    .slice(-MAX_LINES)
+    .map((line) => `    | ${line}`);
 }
 
 function failureLine({ name, point, verdict }: BriefFailure): string {
@@ -156,6 +163,10 @@ function kindOf({ discard, fua }: HistoryEntry): string {
 
 function afterMark(mark: string | undefined): string {
   return mark === undefined ? "before any mark" : `after mark ${JSON.stringify(mark)}`;
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 function limited(lines: readonly string[]): string[] {

@@ -18,6 +18,8 @@ import { type CrashState, entryAt, newState, presentOf } from "./state.ts";
 const SPAN = /\d+(?:\.\.\d+)?/.source;
 const ITEM = `${SPAN}(?:/${SPAN})*`;
 const NAME = new RegExp(`^(\\d+)(?:([-+])(${ITEM}(?:,${ITEM})*|(?<=\\+)))?$`);
+/** So many entries are listed in an error. */
+const MAX_SAID = 8;
 
 /** `volatile`: what may be missing at the state's end (pointAt). The shorter one of its two names. */
 export function nameOf(history: History, volatile: ArrayLike<number>, state: CrashState): string {
@@ -42,7 +44,7 @@ export function parseName(history: History, manners: DiskManners, name: string):
   const volatile = new Set(pointAt(history, manners, end).volatile);
   const named = parseList(history, list, name);
   for (const index of named.keys()) {
-    if (!volatile.has(index)) bad(name, `entry ${index} can't be missing there`, `one of ${said([...volatile])}`);
+    if (!volatile.has(index)) bad(name, `entry ${index} can't be missing there`, said([...volatile]));
   }
   if (sign !== "+") return newState(end, named);
   return newState(
@@ -123,11 +125,8 @@ function numbers(text: string): { readonly first: number; readonly last: number 
 }
 
 function said(indices: readonly number[]): string {
-  return indices.length === 0
-    ? "none"
-    : indices.length > 8
-      ? `${indices.slice(0, 8).join(", ")}, …`
-      : indices.join(", ");
+  if (indices.length === 0) return "a state that lacks nothing, or --lying-flushes,";
+  return `one of ${indices.slice(0, MAX_SAID).join(", ")}${indices.length > MAX_SAID ? ", …" : ""}`;
 }
 
 function bad(name: string, what: string, wanted: string): never {

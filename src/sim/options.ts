@@ -51,6 +51,8 @@ export function readOptions(): Options {
   } as const;
   return readCommandLine(HELP, { options }, ({ values }): Options => {
     const { shrink, script } = values;
+    if (values.out !== undefined && shrink === undefined)
+      throw new Error("Cannot use --out: it is for --shrink, one beside it was wanted");
     if (script !== undefined) return { mode: "script", file: script };
     if (shrink !== undefined) {
       const seed = wholeNumber("shrink", shrink);
@@ -61,7 +63,7 @@ export function readOptions(): Options {
       throw new Error("Cannot use both --seeds and --deaths: one of them was wanted");
     return {
       mode: values.coverage ? "coverage" : values.verbose ? "verbose" : "sweep",
-      seeds: deaths === undefined ? wholeNumber("seeds", values.seeds ?? "1000") : MOST_SEEDS,
+      seeds: deaths === undefined ? wholeNumber("seeds", values.seeds ?? "1000", 1) : MOST_SEEDS,
       deaths,
       from: wholeNumber("from", values.from),
       workers: wholeNumber("workers", values.workers, 1),

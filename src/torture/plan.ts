@@ -155,7 +155,7 @@ export interface CampaignOptions {
 /** Who issues again what a dead server has not answered: our own client, nbdkit's retry filter, QEMU's reconnect-delay. */
 export type Recovery = "client" | "nbdkit-retry" | "qemu-reconnect";
 
-/** A campaign as it is kept: the JSON report, from which the others are made. */
+/** A campaign as it is kept: what all the reports are made from. */
 export interface Campaign {
   readonly format: "skink-torture-1";
   /** Of Skink, of Node, of a foreign server, and of who reconnects to it where that is a program of its own. */

@@ -61,7 +61,8 @@ for (const worker of running) worker.on("message", () => failure !== undefined &
 await Promise.all(ends);
 clearInterval(progress);
 console.log(told());
-if (failure !== undefined) {
+if (failure === undefined) console.log("no promise broken");
+else {
   console.log(`broken: ${failure}`);
   process.exitCode = 1;
 }
@@ -86,11 +87,18 @@ function readArguments() {
   } as const;
   return readCommandLine(HELP, { options }, ({ values }) => {
     const { home, death } = values;
+    const known = (name: "home" | "death", value: string | undefined): void => {
+      const all = [...new Set(SETTINGS.map((setting) => setting[name]))];
+      if (value !== undefined && !(all as string[]).includes(value))
+        throw new Error(`Cannot use --${name} ${value}: there is no such thing, one of ${all.join(", ")} was wanted`);
+    };
+    known("home", home);
+    known("death", death);
     const chosen = SETTINGS.filter(
       (setting) => (home ?? setting.home) === setting.home && (death ?? setting.death) === setting.death,
     );
     if (chosen.length === 0)
-      throw new Error(`Cannot play with home ${home} and death ${death}: there is no such setting`);
+      throw new Error(`Cannot play home ${home} with death ${death}: nothing of it is left, another home was wanted`);
     return {
       settings: chosen,
       steps: wholeNumber("steps", values.steps, 1),
