@@ -158,8 +158,9 @@ function versionsOf(subjects: readonly Subject[]): string[] {
   const commands = new Map(subjects.map(({ version }) => [version.join(" "), version] as const));
   const lines = [...commands.values()].flatMap(([program, ...args]) => {
     if (program === undefined) return [];
-    const said = execFileSync(program, args, { encoding: "utf8" });
-    return [said.split("\n", 1)[0] as string];
+    const [said = ""] = execFileSync(program, args, { encoding: "utf8" }).split("\n", 1);
+    // nbd-server makes a sentence of it.
+    return [said.slice(Math.max(0, said.indexOf(program)))];
   });
   return [`Node ${process.version}`, ...lines];
 }
