@@ -61,6 +61,8 @@ async function start(t: TestContext): Promise<{ pid: number; release: () => void
     await Promise.all(ends);
   });
   guest.kill("SIGSTOP");
+  // It would reap its child on its way to the stop.
+  await until("it to reap no more", DEADLINE_MS, () => readStat(guest.pid as number)?.state === "T" || undefined);
   process.kill(pid, "SIGKILL");
   await until("it to have no memory any more", DEADLINE_MS, () => {
     const stat = readStat(pid);
