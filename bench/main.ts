@@ -1,6 +1,7 @@
 /** npm run bench: how fast Skink is, beside others. `--help` says more. */
 import { SkinkError } from "../src/block/errors.ts";
 import { readCommandLine } from "../src/terminal/command-line.ts";
+import { onInterruption } from "../src/terminal/interruption.ts";
 import { Progress } from "../src/terminal/progress.ts";
 import { peer } from "../test/peers.ts";
 import { compare } from "./compare.ts";
@@ -62,7 +63,7 @@ What needs fio, nbdkit or qemu-nbd is left out by name where they are missing; w
 const progress = new Progress();
 
 try {
-  process.exitCode = await main();
+  process.exitCode = await onInterruption(main);
 } catch (error) {
   progress.clear();
   if (!(error instanceof SkinkError)) throw error;
@@ -70,12 +71,8 @@ try {
   process.exitCode = EXIT_FAILED;
 }
 
-async function main(): Promise<number> {
+async function main(signal: AbortSignal): Promise<number> {
   const { parts, settings, json, keeps } = readArguments();
-  const interruption = new AbortController();
-  const interrupt = (): void => interruption.abort(new SkinkError("interrupted", "Interrupted"));
-  process.once("SIGINT", interrupt);
-  process.once("SIGTERM", interrupt);
 
   const reports: Report[] = [];
   const leftOut: string[] = [];
@@ -86,7 +83,7 @@ async function main(): Promise<number> {
       leftOut.push(`${part.name}: ${missing}`);
       continue;
     }
-    const outcome = await runPart(part, settings, interruption.signal);
+    const outcome = await runPart(part, settings, signal);
     reports.push(outcome.report);
     if (!json) console.log(`${formatReport(outcome.report)}\n`);
     const failures = outcome.failures ?? [];
@@ -108,7 +105,7 @@ async function runPart(part: Part, settings: Settings, signal: AbortSignal): Pro
     return await part.run(bench, settings, progress);
   } catch (error) {
     // Once it is interrupted, whatever went wrong went wrong for that.
-    throw signal.aborted ? signal.reason : error;
+    throw signal.aborted ? new SkinkError("interrupted", "Interrupted") : error;
   } finally {
     progress.clear();
     await bench.close();

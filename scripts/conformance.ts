@@ -7,6 +7,7 @@ import { type Machine, thisMachine } from "../bench/results.ts";
 import { percentile } from "../bench/statistics.ts";
 import { figure, table } from "../bench/table.ts";
 import { readCommandLine, wholeNumber } from "../src/terminal/command-line.ts";
+import { onInterruption } from "../src/terminal/interruption.ts";
 import { Progress } from "../src/terminal/progress.ts";
 import { type Finding, runKills, type Via } from "../test/conformance-run.ts";
 import { DISK_BYTES, SUBJECTS, type Subject } from "../test/conformance-servers.ts";
@@ -62,13 +63,11 @@ interface Options {
 }
 
 const progress = new Progress();
-process.exitCode = await main();
+process.exitCode = await onInterruption(main);
 
-async function main(): Promise<number> {
+async function main(signal: AbortSignal): Promise<number> {
   const options = readArguments();
   const { kills, seed, only, json } = options;
-  const interruption = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interruption.abort());
 
   const wanted = SUBJECTS.filter(({ name }) => only?.test(name) ?? true);
   const leftOut = wanted.flatMap(({ name, peers }) => {
@@ -79,7 +78,7 @@ async function main(): Promise<number> {
   const rows: Row[] = [];
   for (const subject of subjects) {
     for (const via of VIAS) {
-      const finding = await findingOf(subject, via, options, interruption.signal);
+      const finding = await findingOf(subject, via, options, signal);
       if (finding === undefined) return EXIT_FAILED;
       rows.push({ subject, via, finding });
     }

@@ -6,6 +6,7 @@ import { betweenMarks } from "../bench/document.ts";
 import { thisMachine } from "../bench/results.ts";
 import { table } from "../bench/table.ts";
 import { readCommandLine, wholeNumber } from "../src/terminal/command-line.ts";
+import { onInterruption } from "../src/terminal/interruption.ts";
 import { Progress } from "../src/terminal/progress.ts";
 import { type Recording, record } from "../test/crash-recording.ts";
 import { check, type Finding, isAsExpected, peersOf, TRIALS, type Trial, titleOf } from "../test/crash-trials.ts";
@@ -57,13 +58,11 @@ interface Row {
 }
 
 const progress = new Progress();
-process.exitCode = await main();
+process.exitCode = await onInterruption(main);
 
-async function main(): Promise<number> {
+async function main(signal: AbortSignal): Promise<number> {
   const options = readArguments();
   const { only, states, json, keep } = options;
-  const interruption = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interruption.abort());
 
   const wanted = TRIALS.filter((trial) => only?.test(titleOf(trial)) ?? true);
   const leftOut = wanted.flatMap((trial) => {
@@ -75,11 +74,11 @@ async function main(): Promise<number> {
   const rows: Row[] = [];
   try {
     for (const group of Object.values(Object.groupBy(trials, ({ workload }) => workload))) {
-      rows.push(...(await findingsOf(group, options, interruption.signal)));
+      rows.push(...(await findingsOf(group, options, signal)));
     }
   } catch (error) {
     progress.clear();
-    console.error(interruption.signal.aborted ? "Interrupted" : (error as Error).message);
+    console.error(signal.aborted ? "Interrupted" : (error as Error).message);
     return EXIT_FAILED;
   }
   progress.clear();

@@ -1,6 +1,7 @@
 /** npm run experiment: what a reconnecting client loses with its server, and with Skink in front of it. `--help` says more. */
 import { table } from "../bench/table.ts";
 import { readCommandLine } from "../src/terminal/command-line.ts";
+import { onInterruption } from "../src/terminal/interruption.ts";
 import { Progress } from "../src/terminal/progress.ts";
 import { peer } from "../test/peers.ts";
 import {
@@ -43,16 +44,14 @@ What needs qemu-utils or nbdkit is left out by name where they are missing; with
 /** A trial that could not be run has a failure in place of a finding. */
 type Row = { readonly trial: Trial } & ({ readonly finding: Finding } | { readonly failure: string });
 
-process.exitCode = await main();
+process.exitCode = await onInterruption(main);
 
-async function main(): Promise<number> {
+async function main(signal: AbortSignal): Promise<number> {
   const options = { json: { type: "boolean", default: false } } as const;
   const { json } = readCommandLine(HELP, { options }, ({ values }) => values);
   const interruption = Promise.withResolvers<never>();
   interruption.promise.catch(() => {});
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.once(signal, () => interruption.reject(new Error("Interrupted")));
-  }
+  signal.addEventListener("abort", () => interruption.reject(new Error("Interrupted")));
 
   const stores = STORES.filter(({ peers }) => peer(...peers) === false);
   const leftOut = STORES.flatMap(({ name, peers }) => {

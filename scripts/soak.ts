@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { SkinkError } from "../src/block/errors.ts";
 import { parseSpec } from "../src/front/spec.ts";
 import { readCommandLine, wholeNumber } from "../src/terminal/command-line.ts";
+import { onInterruption } from "../src/terminal/interruption.ts";
 import { Progress } from "../src/terminal/progress.ts";
 import { isWell, runSoak, type SoakOptions, type SoakReport } from "./soak-run.ts";
 
@@ -28,19 +29,15 @@ after a kill, and every sector is read back without a flush: what was acknowledg
 SIGINT ends it with the report. Exit code: 0 where nothing was lost and no request failed, 1 where that is not so, 2 for bad
 usage, ${EXIT_INTERRUPTED} where it was interrupted, and well until then.`;
 
-process.exitCode = await main();
+process.exitCode = await onInterruption(main);
 
-async function main(): Promise<number> {
+async function main(signal: AbortSignal): Promise<number> {
   const { json, ...soak } = readArguments();
-  const interruption = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interruption.abort());
   const progress = new Progress();
-  const report = await runSoak(soak, interruption.signal, (now) => progress.say(lineOf(now))).catch(
-    (error: unknown) => {
-      if (error instanceof SkinkError) return error;
-      throw error;
-    },
-  );
+  const report = await runSoak(soak, signal, (now) => progress.say(lineOf(now))).catch((error: unknown) => {
+    if (error instanceof SkinkError) return error;
+    throw error;
+  });
   progress.clear();
   if (report instanceof SkinkError) {
     console.error(report.message);

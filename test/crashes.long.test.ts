@@ -234,6 +234,21 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGKILL"] as const) {
   );
 }
 
+test("what is interrupted says how far it came", () =>
+  inScene(async (scene) => {
+    writeLog(scene.path("log"), IN_ORDER);
+    const begun = scene.path("begun");
+    const check = `test -e ${begun} && : >${begun}2 && sleep 1000; : >${begun}`;
+    const args = ["--jobs", "1", "--check", check];
+    const child = scene.spawn(process.execPath, [SKINK, "crashes", scene.path("log"), ...args]);
+    const done = ended(child);
+    await until("the second check to begin", START_TIMEOUT_MS, () => existsSync(`${begun}2`) || undefined);
+    child.kill("SIGINT");
+    const { code, stderr } = await done;
+    assert.equal(code, 1);
+    assert.match(stderr, /^Cannot finish: a signal came, .* \(1 of \d+ states checked, 0 failed\)$/m);
+  }));
+
 test(
   "no state is seen through a cache of another one: file, loop device and mount are each state's own",
   { skip: peer(...DISKS) },

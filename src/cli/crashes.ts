@@ -7,8 +7,8 @@ import { RecordedDisk } from "../crashes/recorded-disk.ts";
 import { blockDeviceSize } from "../os/block-device.ts";
 import { LogWritesReader } from "../record/log-reader.ts";
 import { isFailedMark } from "../record/own-marks.ts";
+import { onInterruption } from "../terminal/interruption.ts";
 import { badUsage, type CrashesOptions, CrashesSession, DEFAULT_TIMEOUT_SECONDS } from "./crashes-session.ts";
-import { onInterruption } from "./interruption.ts";
 import { wholeNumber } from "./numbers.ts";
 
 const DEFAULT_STATES = 1000;

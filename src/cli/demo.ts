@@ -5,8 +5,8 @@ import type { Command } from "commander";
 import { SkinkError } from "../block/errors.ts";
 import { Front } from "../front/front.ts";
 import { parseSpec } from "../front/spec.ts";
+import { onInterruption } from "../terminal/interruption.ts";
 import { Progress } from "../terminal/progress.ts";
-import { onInterruption } from "./interruption.ts";
 import type { DemoLoad, FromLoad, LoadReport, ToLoad } from "./load-worker.ts";
 import { positiveNumber } from "./numbers.ts";
 

@@ -2,6 +2,7 @@ import { randomInt } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { SkinkError } from "../block/errors.ts";
+import { onInterruption } from "../terminal/interruption.ts";
 import { Progress } from "../terminal/progress.ts";
 import { type CampaignOrder, runCampaign } from "../torture/campaign.ts";
 import {
@@ -16,7 +17,6 @@ import { htmlReport } from "../torture/report/html.ts";
 import { jsonReport } from "../torture/report/json.ts";
 import { isBad } from "../torture/report/summary.ts";
 import { textReport } from "../torture/report/text.ts";
-import { onInterruption } from "./interruption.ts";
 import { positiveNumber, wholeNumber } from "./numbers.ts";
 
 const TIERS: readonly Tier[] = ["code", "wire", "process"];

@@ -101,7 +101,8 @@ export class Campaign {
       }
     };
     tell();
-    await this.#together(Array.from({ length: this.#options.jobs }, work));
+    const soFar = (): string => `${checked} of ${plan.total} states checked, ${failures.size} failed`;
+    await this.#together(Array.from({ length: this.#options.jobs }, work), soFar);
     const inOrder = [...failures].sort(([a], [b]) => a - b).map(([, failure]) => failure);
     return { checked, failures: inOrder, smallest: first && (await this.#smallest(first, failures.size)) };
   }
@@ -133,7 +134,8 @@ export class Campaign {
     const fails = async (state: CrashState): Promise<boolean> => {
       const key = keyOf(state);
       const verdict = verdicts.get(key) ?? (await this.check({ point, state }));
-      if (verdict === undefined) throw interrupted();
+      if (verdict === undefined)
+        throw interrupted(`state ${this.#options.nameOf(failure.planned)} fails, the smallest one was looked for`);
       verdicts.set(key, verdict);
       checked++;
       onProgress({ phase: "search", checked, total: undefined, failures });
@@ -145,11 +147,11 @@ export class Campaign {
   }
 
   /** Waits for all of them, also where one fails: each takes down what it has set up. */
-  async #together(workers: readonly Promise<void>[]): Promise<void> {
+  async #together(workers: readonly Promise<void>[], soFar: () => string): Promise<void> {
     for (const worker of workers) worker.catch(() => this.#stop.abort());
     const outcomes = await Promise.allSettled(workers);
     const failed = outcomes.find((outcome) => outcome.status === "rejected");
-    if (this.#options.signal.aborted) throw interrupted();
+    if (this.#options.signal.aborted) throw interrupted(soFar());
     if (failed !== undefined) throw failed.reason;
   }
 }

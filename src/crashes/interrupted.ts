@@ -1,5 +1,7 @@
 import { SkinkError } from "../block/errors.ts";
 
-export function interrupted(): SkinkError {
-  return new SkinkError("interrupted", "Cannot finish: a signal came, time to go on was wanted");
+/** `soFar`: how far it came, for people. */
+export function interrupted(soFar?: string): SkinkError {
+  const when = soFar === undefined ? "" : ` (${soFar})`;
+  return new SkinkError("interrupted", `Cannot finish: a signal came, time to go on was wanted${when}`);
 }

@@ -17,6 +17,11 @@ export class BadBlocks {
     this.#once = once;
   }
 
+  /** The number of blocks that a disk has at least that has all of them. */
+  get end(): number {
+    return Math.max(0, ...this.#ranges.map(({ last }) => last + 1));
+  }
+
   /** The first bad block of those `count` from `first` on, if there is one: a call that reaches it fails. */
   strike(first: number, count: number): number | undefined {
     let found: BlockRange | undefined;

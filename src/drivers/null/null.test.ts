@@ -87,6 +87,13 @@ test("a call that reaches a bad block fails with EIO, and does nothing", async (
   await device.write?.(6 * BLOCK, data.subarray(0, BLOCK), { fua: false });
 });
 
+test("a bad block that the disk doesn't have is refused", async (t) => {
+  await open(t, { size: "1M", "bad-blocks": "2040-2047" });
+  await assert.rejects(open(t, { size: "1M", "bad-blocks": "5,2040-2048" }), {
+    message: "bad-blocks names block 2048, one of the disk's blocks 0-2047 was wanted",
+  });
+});
+
 test("of a partial one what comes before the bad block is done; it fails after its latency, and once if that is said", async (t) => {
   const device = await open(t, {
     size: "1M",

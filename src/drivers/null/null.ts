@@ -32,6 +32,11 @@ export default defineDriver({
     const { size, block, latency, depth, mbps } = options;
     const blocks = options.memory ? new Uint8Array(size) : undefined;
     const bad = new BadBlocks(options["bad-blocks"], options["bad-blocks-once"]);
+    if (bad.end > size / block) {
+      throw new Error(
+        `bad-blocks names block ${bad.end - 1}, one of the disk's blocks 0-${size / block - 1} was wanted`,
+      );
+    }
     const isPartial = options["bad-blocks-partial"];
     const station = await Station.create({
       latency: {
