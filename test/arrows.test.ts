@@ -27,7 +27,15 @@ const ARROWS: Record<string, readonly string[]> = {
   "home/log": ["shadow"],
   home: ["home/shm", "home/log", "os", "shadow"],
   load: ["nbd/client", "block"],
-  crashes: ["record", "nbd/server", "nbd/uri.ts", "link/guardian.ts", "link/process-family.ts", "os"],
+  crashes: [
+    "record",
+    "nbd/server",
+    "nbd/uri.ts",
+    "link/guardian.ts",
+    "link/process-family.ts",
+    "link/process-mark.ts",
+    "os",
+  ],
   service: ["os"],
   // What starts a front and outlives it; nothing uses it.
   guard: ["service"],

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type TestContext, test } from "node:test";
-import { familyMark, MARK, newMark } from "../link/process-family.ts";
 import { killGroup } from "../link/process-group.ts";
+import { familyMark, MARK, newMark } from "../link/process-mark.ts";
 import { isRunning, type ProcessId, processId } from "../os/process-id.ts";
 import { type FenceOrder, fence } from "./fence.ts";
 

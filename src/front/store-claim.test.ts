@@ -14,7 +14,7 @@ import {
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { MARK } from "../link/process-family.ts";
+import { MARK } from "../link/process-mark.ts";
 import { processId } from "../os/process-id.ts";
 import { parseSpec } from "./spec.ts";
 import { type ClaimConfig, StoreClaim } from "./store-claim.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { SkinkError } from "../block/errors.ts";
 import type { LogRun } from "../home/log/take-up.ts";
-import { newMark, processWorld } from "../link/process-family.ts";
+import { newMark, processWorld } from "../link/process-mark.ts";
 import { isGone, isRunning, type ProcessId, processId } from "../os/process-id.ts";
 import { fence } from "./fence.ts";
 import { describeHome, type HomeSpec } from "./home-spec.ts";

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { until } from "../../test/until.ts";
 import { Guardian } from "./guardian.ts";
-import { MARK, newMark } from "./process-family.ts";
+import { MARK, newMark } from "./process-mark.ts";
 
 const LIMIT = { timeout: 60_000 };
 const DEADLINE_MS = 20_000;

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { killFamily, MARK } from "./process-family.ts";
+import { killFamily } from "./process-family.ts";
+import { MARK } from "./process-mark.ts";
 
 /** A shell sees no environment of a process in the midst of an exec, and can't tell that from none: so many looks in a row find nothing. */
 const LOOKS = 10;

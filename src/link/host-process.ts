@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
+import { setTimeout as delay } from "node:timers/promises";
 import type { FaultKind } from "../block/fault.ts";
+import { NumbersSince } from "../os/process-numbers.ts";
 import { oomKills } from "../os/process-stat.ts";
 import { type DyingCause, type HostMessage, MAX_CONTROL_LINE_BYTES, parseHostMessage } from "./control.ts";
 import { mayHaveAborted, nameEnding } from "./ending.ts";
@@ -19,6 +21,11 @@ import { FrontRing } from "./ring.ts";
 
 /** How long a stream of output that somebody else still holds open is read after its host is gone. */
 const OUTPUT_GRACE_MS = 1000;
+/**
+ * How long the kernel is spared the taking apart of a dead host's memory: it takes a core for some tens of milliseconds, which the next
+ * incarnation wants now.
+ */
+const MEMORY_DELAY_MS = 100;
 /** How long the last that an aborted host printed is waited for. */
 const ABORT_OUTPUT_MS = 200;
 
@@ -53,11 +60,15 @@ export class HostProcess {
   /** Resolves when nothing is left of it. */
   readonly ended: Promise<void>;
   readonly #end = Promise.withResolvers<void>();
+  /** Resolved when nobody comes after it. */
+  readonly #last = Promise.withResolvers<void>();
   readonly #child: ChildProcess;
   readonly #rings: Rings;
   readonly #channel: HostChannel;
   readonly #pulse: FrontPulse;
   readonly #oomKills = oomKills();
+  /** Before it was started. */
+  readonly #numbers = new NumbersSince();
   #state: State;
   /** Resolves when the kernel has taken its memory apart. */
   #memory: Promise<void> = Promise.resolve();
@@ -117,6 +128,11 @@ export class HostProcess {
     this.#giveUp();
     const pid = this.#child.pid;
     if (pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null) killGroup(pid);
+  }
+
+  /** No other one is started after it. */
+  isLast(): void {
+    this.#last.resolve();
   }
 
   /** Has its event loop answer, if it turns: see `pulse`. */
@@ -247,7 +263,7 @@ export class HostProcess {
     const requests = this.#releaseMemory(holder);
     // A process that the driver started may outlive it, and still write to the store.
     const end = async (): Promise<void> => {
-      await killFamily(leader, this.order.mark, { except: holder?.pid });
+      await killFamily(leader, this.order.mark, { since: this.#numbers, except: holder?.pid });
       await requests;
       this.#nameEnding(code, signal);
     };
@@ -266,9 +282,9 @@ export class HostProcess {
   #releaseMemory(holder: MemoryHolder | undefined): Promise<void> | undefined {
     if (holder === undefined) return undefined;
     const { hasRequests } = holder;
-    const released = holder.release();
-    this.#memory = released;
-    return hasRequests ? released : undefined;
+    const spared = hasRequests ? undefined : delay(MEMORY_DELAY_MS, undefined, { ref: false });
+    this.#memory = Promise.race([spared, this.#last.promise]).then(() => holder.release());
+    return hasRequests ? this.#memory : undefined;
   }
 
   #nameEnding(code: number | null, signal: NodeJS.Signals | null): void {

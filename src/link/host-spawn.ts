@@ -5,7 +5,7 @@ import type { KeptFile } from "./kept.ts";
 import type { DriverCode } from "./kept-code.ts";
 import type { DriverSource } from "./opening.ts";
 import type { DriverOutput } from "./output.ts";
-import { familyMark, MARK } from "./process-family.ts";
+import { familyMark, MARK } from "./process-mark.ts";
 import type { SharedArenas } from "./shared-arenas.ts";
 
 /** Not --input-type: a driver's own worker threads inherit the flags, and would not start with that one. */

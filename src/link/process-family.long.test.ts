@@ -5,7 +5,8 @@ import { readFileSync } from "node:fs";
 import { type TestContext, test } from "node:test";
 import { until } from "../../test/until.ts";
 import { hasEnded, readStat } from "../os/process-stat.ts";
-import { killFamily, newMark } from "./process-family.ts";
+import { killFamily } from "./process-family.ts";
+import { newMark } from "./process-mark.ts";
 
 const LIMIT = { timeout: 60_000 };
 const DEADLINE_MS = 10_000;

@@ -4,8 +4,10 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
+import { NumbersSince } from "../os/process-numbers.ts";
 import { hasEnded, readStat } from "../os/process-stat.ts";
-import { familyMark, killFamily, killOrphans, MARK, newMark } from "./process-family.ts";
+import { killFamily, killOrphans } from "./process-family.ts";
+import { familyMark, MARK, newMark } from "./process-mark.ts";
 
 const LIMIT = { timeout: 10_000 };
 /** A process that is none: numbers end below. */
@@ -37,12 +39,27 @@ test("what has left the group and wiped its environment, but not left the sessio
   assert.equal(runs(pid), false);
 });
 
+test("among those that were started since, the family is found, and nobody else is looked at", LIMIT, async () => {
+  const mark = newMark([]);
+  const older = idle(mark);
+  const since = new NumbersSince();
+  const leader = start(mark, "sleep 60 & echo $!; setsid sleep 60 & echo $!; (setsid sleep 60 & echo $!)");
+  const pids = await pidsFrom(leader, 3);
+  await over(leader);
+  assert.equal(await killFamily(leader.pid, mark, { since }), true);
+  for (const pid of pids) assert.equal(runs(pid), false);
+  assert.equal(older.exitCode ?? older.signalCode, null);
+  older.kill("SIGKILL");
+  await over(older);
+});
+
 test("a daemon that goes on forking as it is looked for is found", LIMIT, async () => {
   const mark = randomUUID();
+  const since = new NumbersSince();
   // Each of a hundred lives for a moment, and its child is in a session of its own.
   const chain = start(mark, `n=0; hop() { n=$((n + 1)); [ $n -gt 100 ] || (hop) & }; hop; echo up`);
   await over(chain);
-  await killFamily(chain.pid as number, mark);
+  await killFamily(chain.pid as number, mark, { since });
   assert.equal(await killFamily(chain.pid as number, mark), false);
 });
 

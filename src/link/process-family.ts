@@ -1,14 +1,10 @@
-import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
-import { environmentOf } from "../os/process-environment.ts";
-import { isGone, isRunning, type ProcessId, processId, statOf } from "../os/process-id.ts";
+import { isGone, type ProcessId, processId, statOf } from "../os/process-id.ts";
+import type { NumbersSince } from "../os/process-numbers.ts";
 import { type ProcessStat, readStat } from "../os/process-stat.ts";
 import { groupRuns, killGroup } from "./process-group.ts";
-
-/** The environment variable by which the processes that come of one incarnation are known: see {@link newMark}. */
-export const MARK = "SKINK_FAMILY";
-const SEPARATOR = "/";
-const ENTRY = Buffer.from(`${MARK}=`);
+import { marksOf, ownerLives, ownMarks, partsOf } from "./process-mark.ts";
 
 /** How often to look whether the last of them is gone. */
 const POLL_MS = 2;
@@ -23,26 +19,10 @@ const UNTOLD_LOOKS = 500;
 
 /** Those whose looks were used up, and when they were started: nobody waits for them again. */
 let untold: ReadonlyMap<string, number> = new Map();
-let serial = 0;
-let self: string | undefined;
-let world: string | undefined;
-
-/**
- * A mark that no other process has: `stores` (names of what the incarnation works on, in hexadecimal), this process, which keeps
- * it alive, and a number. Stores and process find what a dead front has left; the whole finds what comes of one incarnation.
- */
-export function newMark(stores: readonly string[]): string {
-  self ??= ownName();
-  return `${stores.join("+")}.${self}.${++serial}`;
-}
-
-/** The value of MARK for a process with `mark`. Inside another family it has the marks of both, and goes with either. */
-export function familyMark(mark: string): string {
-  const outer = process.env[MARK];
-  return outer === undefined ? mark : `${outer}${SEPARATOR}${mark}`;
-}
 
 export interface FamilyOptions {
+  /** Of before the first of them was started: whoever is older need not be looked at. */
+  readonly since?: NumbersSince | undefined;
   /** A process that is seen to otherwise. */
   readonly except?: number | undefined;
   /** After this the rest of them is left to itself. Without, until they are gone. */
@@ -59,7 +39,7 @@ export interface FamilyOptions {
 export async function killFamily(
   leader: number | undefined,
   mark: string,
-  { except, patienceMs = Number.POSITIVE_INFINITY }: FamilyOptions = {},
+  { since, except, patienceMs = Number.POSITIVE_INFINITY }: FamilyOptions = {},
 ): Promise<boolean> {
   const until = performance.now() + patienceMs;
   const leaders = new Set(leader === undefined ? [] : [leader]);
@@ -69,7 +49,8 @@ export async function killFamily(
   for (;;) {
     for (const group of leaders) killGroup(group);
     try {
-      for await (const stray of find((pid, stat, marks) => marks.includes(mark) || isFollower(pid, stat, leaders))) {
+      const isOfIt: Test = (pid, stat, marks) => marks.includes(mark) || isFollower(pid, stat, leaders);
+      for await (const stray of find(isOfIt, since)) {
         if (stray.pid === except) continue;
         killed.set(stray.pid, stray);
         kill(stray.pid);
@@ -93,11 +74,11 @@ export async function killFamily(
  */
 export async function killOrphans(stores: readonly string[], leaders: readonly ProcessId[]): Promise<ProcessId[]> {
   // This process may have been started by a driver itself: what it is marked with is no orphan's.
-  const own = process.env[MARK]?.split(SEPARATOR) ?? [];
+  const own = ownMarks();
   const lives = new Map<string, boolean>();
   const isOrphaned = (mark: string): boolean => {
-    const [marked = "", owner = ""] = mark.split(".");
-    if (own.includes(mark) || !marked.split("+").some((store) => stores.includes(store))) return false;
+    const { stores: worksOn, owner } = partsOf(mark);
+    if (own.includes(mark) || !worksOn.some((store) => stores.includes(store))) return false;
     const isAlive = lives.get(owner) ?? ownerLives(owner);
     lives.set(owner, isAlive);
     return !isAlive;
@@ -136,13 +117,17 @@ type Test = (pid: string, stat: ProcessStat, marks: readonly string[]) => boolea
 /**
  * The processes that pass the test, each as soon as it is found. A process that forks as it is looked for is missed by that look, but
  * its child has a number that was not there before: so what is new is looked at, until nothing is. One in the midst of an exec is
- * looked at until that is over. Throws where the machine doesn't let it look, for want of descriptors, say.
+ * looked at until that is over. `since`: none that is older passes the test. Throws where the machine doesn't let it look, for want of descriptors, say.
  */
-async function* find(test: Test): AsyncGenerator<ProcessId> {
+async function* find(test: Test, since?: NumbersSince): AsyncGenerator<ProcessId> {
+  const numbers = since?.tellNothing === false ? since : undefined;
   const seen = new Set<string>();
   const usedUp = new Map<string, number>();
   for (;;) {
-    let names = readdirSync("/proc").filter((name) => isNumber(name) && !seen.has(name));
+    const all = readdirSync("/proc").filter((name) => isNumber(name) && !seen.has(name));
+    // Asked after that: who is in the list has its number by now.
+    const isNewer = numbers?.untilNow();
+    let names = isNewer === undefined ? all : all.filter((name) => isNewer(Number(name)));
     if (names.length === 0) break;
     for (const name of names) seen.add(name);
     for (let looks = 1; names.length > 0; looks++) {
@@ -163,41 +148,6 @@ async function* find(test: Test): AsyncGenerator<ProcessId> {
     }
   }
   untold = usedUp;
-}
-
-/** Undefined where that can't be told yet. */
-function marksOf(pid: string, stat: ProcessStat): string[] | undefined {
-  const environment = environmentOf(pid, stat);
-  if (environment === undefined) return undefined;
-  for (let at = environment.indexOf(ENTRY); at !== -1; at = environment.indexOf(ENTRY, at + 1)) {
-    if (at > 0 && environment[at - 1] !== 0) continue;
-    const end = environment.indexOf(0, at);
-    const value = environment.toString("latin1", at + ENTRY.length, end === -1 ? environment.length : end);
-    return value.split(SEPARATOR);
-  }
-  return [];
-}
-
-/** Two processes with the same one mean the same by a number and a start time. */
-export function processWorld(): string {
-  world ??= `${readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim()}/${namespace()}`;
-  return world;
-}
-
-/** Numbers mean something only among the processes that see each other. */
-function ownName(): string {
-  const id = processId(process.pid);
-  return `${namespace()}-${id?.pid}-${id?.started}`;
-}
-
-/** Of another world of processes nothing is known: what belongs to it is not ours to kill. */
-function ownerLives(owner: string): boolean {
-  const [space, pid, started] = owner.split("-");
-  return space !== namespace() || isRunning({ pid: Number(pid), started: Number(started) });
-}
-
-function namespace(): string {
-  return /\d+/.exec(readlinkSync("/proc/self/ns/pid"))?.[0] ?? "";
 }
 
 function isNumber(name: string): boolean {

@@ -6,7 +6,7 @@ import { KeptRegions, type Shelf } from "./kept.ts";
 import { KeptCode } from "./kept-code.ts";
 import { type DriverSource, driverName, oneLine } from "./opening.ts";
 import { DriverOutput } from "./output.ts";
-import { newMark } from "./process-family.ts";
+import { newMark } from "./process-mark.ts";
 import { RING_DEPTH } from "./ring.ts";
 import type { SharedArenas } from "./shared-arenas.ts";
 import { Spares } from "./spares.ts";
@@ -115,6 +115,7 @@ export class ProcessIncarnations implements Incarnations {
     this.#spares.dispose();
     this.#kept.close();
     this.#code.close();
+    for (const host of this.#made) host.isLast();
     await Promise.all([...this.#made].map(({ ended }) => ended));
   }
 

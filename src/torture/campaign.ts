@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { SkinkError } from "../block/errors.ts";
 import { parseSpec } from "../front/spec.ts";
 import { Guardian } from "../link/guardian.ts";
-import { newMark } from "../link/process-family.ts";
+import { newMark } from "../link/process-mark.ts";
 import { drawTrial, type Menu, tiersOf } from "./draw.ts";
 import { menuOf } from "./menu.ts";
 import type { Campaign, CampaignOptions, TrialResult } from "./plan.ts";

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { newMark } from "../link/process-family.ts";
+import { newMark } from "../link/process-mark.ts";
 import { hasEnded, readStat } from "../os/process-stat.ts";
 import type { CampaignOptions, TrialPlan } from "./plan.ts";
 import { waitFor } from "./wait.ts";

@@ -5,7 +5,7 @@ import { readUsage, readVitals } from "../../os/process-stat.ts";
 import type { DriverRef, IncarnationEvents, Incarnations, Usage, Vitals } from "../../shadow/ports.ts";
 import { Guardian } from "../guardian.ts";
 import { oneLine } from "../opening.ts";
-import { newMark } from "../process-family.ts";
+import { newMark } from "../process-mark.ts";
 import type { Arenas } from "../shared-arenas.ts";
 import { NbdIncarnation, type NbdOrder } from "./incarnation.ts";
 import { RemoteServer } from "./remote-server.ts";

@@ -7,7 +7,8 @@ import type { Target } from "../../nbd/uri.ts";
 import { oomKills } from "../../os/process-stat.ts";
 import { nameEnding } from "../ending.ts";
 import { DriverOutput } from "../output.ts";
-import { familyMark, killFamily, MARK } from "../process-family.ts";
+import { killFamily } from "../process-family.ts";
+import { familyMark, MARK } from "../process-mark.ts";
 import type { NbdServerEvents, NbdServerRun } from "./server-run.ts";
 import { SOCKET_PLACE } from "./source.ts";
 

@@ -37,7 +37,7 @@ export class BareServer {
   #hasEnded = false;
   readonly #gone = Promise.withResolvers<void>();
 
-  /** `sockets`: a folder that exists; `mark`: see link/process-family.ts. Nothing runs yet. */
+  /** `sockets`: a folder that exists; `mark`: see link/process-mark.ts. Nothing runs yet. */
   constructor(source: CommandSource, sockets: string, mark: string, events: BareServerEvents) {
     this.#source = source;
     this.#sockets = sockets;

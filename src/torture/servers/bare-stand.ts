@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { SkinkError } from "../../block/errors.ts";
 import { Guardian } from "../../link/guardian.ts";
 import type { CommandSource } from "../../link/nbd/source.ts";
-import { familyMark, newMark } from "../../link/process-family.ts";
+import { familyMark, newMark } from "../../link/process-mark.ts";
 import { formatUri } from "../../nbd/uri.ts";
 import { readStat } from "../../os/process-stat.ts";
 import type { Detection, Recovery } from "../plan.ts";

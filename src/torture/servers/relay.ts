@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { DriverOutput } from "../../link/output.ts";
-import { MARK } from "../../link/process-family.ts";
 import { killGroup } from "../../link/process-group.ts";
+import { MARK } from "../../link/process-mark.ts";
 import type { Recovery } from "../plan.ts";
 
 /** For so long QEMU's client looks for its server before requests fail. Seconds. */
