@@ -89,12 +89,12 @@ export async function run(boot: BootParameters, code: LoadedCode): Promise<void>
   });
 
   const loaded = await orEnd(loadDriver(boot));
-  say({ type: "ready" });
   if (boot.spare) {
-    // Who is wanted at once has no time for it.
+    // Who is wanted at once has no time for it. Others are wanted when they say that they are ready.
     const { rehearse } = await import("./rehearsal.ts");
     if (!ordered) await rehearse();
   }
+  say({ type: "ready" });
   const { epoch, spare } = await order.promise;
   if (spare && code.changed()) {
     say({ type: "stale" });
