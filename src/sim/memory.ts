@@ -6,6 +6,9 @@ const MIN_SLOT_BYTES = 512;
 /** What memory holds that nobody has filled, or that was given back. */
 const POISON = 0xdb;
 
+/** The slots of a memory, by their addresses. */
+export type MemoryCopy = readonly Slot[];
+
 // One pair for all worlds of a process: they run one after another, and each sees poison before its own data.
 const arenas: Uint8Array[] = [];
 
@@ -25,10 +28,21 @@ export class PoisonedMemory implements KeptMemory {
   #top = MAX_SLOT_BYTES;
   #usedBytes = 0;
 
-  /** `arena`: 0 or 1, which of the process's two regions. */
-  constructor(arena: 0 | 1, limitBytes: number) {
+  /** `arena`: 0 or 1, which of the process's two regions. `from`: what it holds already, to be adopted. */
+  constructor(arena: 0 | 1, limitBytes: number, from: MemoryCopy = []) {
     this.limitBytes = limitBytes;
     this.#arena = arenas[arena] ??= new Uint8Array(ARENA_BYTES);
+    for (const { address, bytes } of from) {
+      const slot = { address, bytes: this.at(address, bytes.length) };
+      slot.bytes.set(bytes);
+      this.#slots.push(slot);
+      this.#top = address + bytes.length;
+    }
+  }
+
+  /** All that is in it. */
+  copy(): MemoryCopy {
+    return this.#slots.map(({ address, bytes }) => ({ address, bytes: bytes.slice() }));
   }
 
   get fullness(): number {

@@ -205,7 +205,7 @@ function mortalFile(disk: SimDisk, life: Life): LogFile {
 }
 
 /** The front may die before each store that makes others count. */
-class MortalCells extends Cells {
+export class MortalCells extends Cells {
   readonly #life: Life;
 
   constructor(memory: ArrayBuffer, life: Life) {

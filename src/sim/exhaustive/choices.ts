@@ -14,9 +14,10 @@ export class Choices {
     return (this.#path[this.#at++] as { taken: number }).taken;
   }
 
-  /** The answers of this play, for people and for repeating it. */
-  get path(): readonly number[] {
-    return this.#path.slice(0, this.#at).map(({ taken }) => taken);
+  /** The answers of this play, for people and for repeating it; "-" if nothing was asked. */
+  toString(): string {
+    const taken = this.#path.slice(0, this.#at).map((answer) => answer.taken);
+    return taken.length === 0 ? "-" : taken.join("");
   }
 
   /** On to the next play. False: there is none. */

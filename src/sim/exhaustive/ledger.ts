@@ -13,6 +13,12 @@ const NEVER = Number.POSITIVE_INFINITY;
 /** What may be found in a sector. */
 export type Allowed = ReadonlySet<number> | "anything";
 
+/** Of each sector. */
+export interface Promised {
+  readonly kept: readonly Allowed[];
+  readonly durable: readonly Allowed[];
+}
+
 /** What a client has asked and been told, and what follows from that. Requests that overlap take effect in the order of arrival. */
 export class Ledger {
   readonly #entries: Entry[] = [];
@@ -41,6 +47,15 @@ export class Ledger {
     );
   }
 
+  /** Of all sectors. */
+  get promised(): Promised {
+    const sectors = Array.from({ length: SECTORS }, (_, sector) => sector);
+    return {
+      kept: sectors.map((sector) => this.kept(sector)),
+      durable: sectors.map((sector) => this.durable(sector)),
+    };
+  }
+
   /** The last of the sector's writers that `holds`, or what was there before all of them, and every one since. */
   #since(sector: number, holds: (entry: Entry) => boolean): Allowed {
     const writers = this.#entries.filter(({ step: { first, count } }) => first <= sector && sector < first + count);
@@ -49,15 +64,4 @@ export class Ledger {
     if (allowed.some(({ step }) => step.kind === "trim")) return "anything";
     return new Set([...(last === -1 ? [0] : []), ...allowed.map(({ id }) => id)]);
   }
-}
-
-/** What of each sector is wrong, one line; `undefined` where all is well. */
-export function contradiction(found: readonly number[], allowed: (sector: number) => Allowed): string | undefined {
-  for (let sector = 0; sector < SECTORS; sector++) {
-    const wanted = allowed(sector);
-    const id = found[sector] as number;
-    if (wanted === "anything" || wanted.has(id)) continue;
-    return `sector ${sector} holds write ${id}, ${[...wanted].join(" or ")} was wanted`;
-  }
-  return undefined;
 }

@@ -2,38 +2,42 @@
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { readCommandLine, wholeNumber } from "../../terminal/command-line.ts";
-import { scriptCount } from "./scripts.ts";
-import { type Part, SETTINGS, type Survey } from "./survey.ts";
+import { STEPS, scriptCount } from "./scripts.ts";
+import { SETTINGS } from "./setting.ts";
+import type { Part, Survey } from "./survey.ts";
 
 const HELP = `usage: npm run exhaustive [-- --steps N --home KIND --death WHOSE --one-in N --workers N]
 
-Plays every script of up to N steps (write, FUA write, zero, trim on each range of 3 sectors; flush) on the real device, supervisor and homes,
-with one death at every point where something has changed, and with everything that caches may have left of it; then looks whether the promises
-P1, P2, P3 and P9 hold.
+Plays every script of up to N steps (write, FUA write, zero, trim on each range of 3 sectors; flush) on the real device,
+supervisor and homes, with one death at every point where something has changed, and with everything that caches may have
+left of it; then looks whether the promises P1, P2, P3 and P9 hold. States that lead to the same are played once.
 
-  --steps N      the longest scripts (2; 3 takes hours)
+  --steps N      the longest scripts (2)
   --home KIND    memory, shm or disk alone
   --death WHOSE  driver, front or power alone
   --one-in N     of the longest scripts one in N (1)
   --workers N    threads (as many as there are cores)`;
-/** Scripts that a thread plays before it reports. */
-const BATCH = 5;
+/** Scripts that a thread plays before it reports: those that differ in the last step alone, and have much in common. */
+const BATCH = STEPS.length;
 
 const { settings, steps, oneIn, workers } = readArguments();
 const parts = settings.flatMap((setting): Part[] =>
   Array.from({ length: steps }, (_, index) => index + 1).flatMap((length) => {
     const every = length === steps ? oneIn : 1;
-    const batches = Math.ceil(scriptCount(length) / every / BATCH);
-    return Array.from({ length: batches }, (_, batch) => ({
+    const span = BATCH * every;
+    return Array.from({ length: Math.ceil(scriptCount(length) / span) }, (_, batch) => ({
       setting,
       length,
-      from: batch * every,
-      stride: batches * every,
+      // Not always the same last step.
+      from: batch * span + (batch % every),
+      until: (batch + 1) * span,
+      stride: every,
     }));
   }),
 );
 
 let scripts = 0;
+let states = 0;
 let plays = 0;
 let done = 0;
 let failure: string | undefined;
@@ -45,6 +49,7 @@ const running = Array.from({ length: workers }, (_, index) => {
   });
   worker.on("message", (found: Survey) => {
     scripts += found.scripts;
+    states += found.states;
     plays += found.plays;
     done++;
     failure ??= found.failure;
@@ -74,7 +79,7 @@ function stop(): void {
 function told(): string {
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
   const share = ((100 * done) / parts.length).toFixed(0);
-  return `${share} %: ${scripts} scripts, ${plays} plays, ${seconds} s`;
+  return `${share} %: ${scripts} scripts, ${states} states after a death by ${plays} plays, ${seconds} s`;
 }
 
 function readArguments() {

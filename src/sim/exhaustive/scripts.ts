@@ -28,11 +28,11 @@ export function scriptCount(length: number): number {
   return STEPS.length ** length;
 }
 
-/** One of them, by its number. */
+/** One of them, by its number. Neighbours begin alike. */
 export function scriptAt(length: number, number: number): readonly Step[] {
   const script: Step[] = [];
   for (let left = number; script.length < length; left = Math.floor(left / STEPS.length)) {
-    script.push(STEPS[left % STEPS.length] as Step);
+    script.unshift(STEPS[left % STEPS.length] as Step);
   }
   return script;
 }

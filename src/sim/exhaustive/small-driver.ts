@@ -6,18 +6,28 @@ import { identify, stamp, ZEROES } from "../content.ts";
 import type { DriverKind } from "../driver-kind.ts";
 import type { PoisonedMemory } from "../memory.ts";
 import type { SimIncarnationEvents } from "../sim-driver.ts";
-import type { FlushMark, SmallStore } from "./small-store.ts";
+import type { FlushMark, Rests, SmallStore } from "./small-store.ts";
+
+/**
+ * What becomes of a driver at a submission. `unseen`: it dies before it reports it, whether it has done it or not. `seen`: it dies
+ * right after.
+ */
+export type Fate = "lives" | "unseen" | "seen";
 
 export interface SmallDriverPorts {
   readonly clock: VirtualClock;
-  readonly store: SmallStore;
+  readonly store: SmallStore<number>;
   readonly kind: DriverKind;
   /** Of the front that lives. */
   front(): { readonly events: SimIncarnationEvents; readonly writes: PoisonedMemory; readonly reads: PoisonedMemory };
   choose(of: number): number;
-  /** Which of a sector's versions a death leaves; 0 is the oldest. */
-  left(of: number): number;
-  /** Something may die here. */
+  /** Asked at each submission. */
+  fate(): Fate;
+  /** Its fate has come true: it has left any of these. */
+  died(rests: Rests<number>): void;
+  /** What it reads in a sector. */
+  read(sector: number): number;
+  /** The store has changed, or will at once. */
   point(): void;
 }
 
@@ -53,19 +63,12 @@ export class SmallDrivers implements Incarnations {
   }
 
   kill(epoch: number): void {
-    if (this.#living?.epoch === epoch) this.die();
+    if (this.#living?.epoch === epoch) this.#living.kill();
   }
 
-  /** The one that lives dies, and its front will hear of it. */
-  die(): void {
-    this.#living?.die();
-    this.#living = undefined;
-  }
-
-  /** So does its front, or the machine: nobody hears of anything. */
+  /** Its front dies, or the machine: nobody hears of anything. */
   vanish(): void {
     this.#living?.vanish();
-    this.#living = undefined;
   }
 
   prepare(): void {}
@@ -85,8 +88,6 @@ class SmallDriver implements Link {
   readonly #front: ReturnType<SmallDriverPorts["front"]>;
   #alive = true;
   readonly #waiting: Submission[] = [];
-  /** What is done and not yet seen by the front. */
-  #posted: Submission | undefined;
 
   constructor(epoch: number, ports: SmallDriverPorts) {
     this.epoch = epoch;
@@ -105,49 +106,58 @@ class SmallDriver implements Link {
     this.#after(STEP_MS, () => this.#work());
   }
 
-  die(): void {
-    const { clock } = this.#ports;
-    const seen = this.#posted !== undefined && this.#ports.choose(2) === 1 ? this.#posted : undefined;
+  /** Nothing that was in a cache is left. */
+  kill(): void {
+    if (!this.#alive) return;
     this.vanish();
-    clock.after(DEATH_SEEN_MS, () => {
+    this.#ports.store.loseCache();
+    this.#exit();
+  }
+
+  vanish(): void {
+    this.#alive = false;
+  }
+
+  #work(): void {
+    const { store, choose, fate, died, point } = this.#ports;
+    if (this.#waiting.length === 0) return;
+    const [submission] = this.#waiting.splice(choose(this.#waiting.length), 1) as [Submission];
+    const end = fate();
+    const before = store.rests();
+    point();
+    this.#execute(submission);
+    point();
+    if (isWriter(submission.operation as "write"))
+      for (let i = 0; i < submission.count; i++) store.complete(submission.first + i);
+    point();
+    if (end === "lives") {
+      this.#report(submission);
+      return this.#after(STEP_MS, () => this.#work());
+    }
+    this.vanish();
+    // Before it, in the midst of it, or after it: for the front that is the same.
+    const after = store.rests();
+    died(end === "seen" ? after : after.map((versions, at) => [...new Set([...(before[at] ?? []), ...versions])]));
+    this.#exit(end === "seen" ? submission : undefined);
+  }
+
+  /** The front hears of it, and of what was reported before. */
+  #exit(seen?: Submission): void {
+    this.#ports.clock.after(DEATH_SEEN_MS, () => {
       if (seen !== undefined) this.#report(seen);
       this.#front.events.exited(this.epoch, "signal", "killed");
     });
   }
 
-  vanish(): void {
-    this.#alive = false;
-    this.#ports.store.loseCache((of) => this.#ports.left(of));
-  }
-
-  #work(): void {
-    const { store, choose, point } = this.#ports;
-    if (this.#waiting.length === 0) return;
-    const [submission] = this.#waiting.splice(choose(this.#waiting.length), 1) as [Submission];
-    point();
-    if (!this.#alive) return;
-    this.#execute(submission);
-    point();
-    if (!this.#alive) return;
-    if (isWriter(submission.operation as "write"))
-      for (let i = 0; i < submission.count; i++) store.complete(submission.first + i);
-    this.#posted = submission;
-    point();
-    if (!this.#alive) return;
-    this.#posted = undefined;
-    this.#report(submission);
-    this.#after(STEP_MS, () => this.#work());
-  }
-
   #execute({ operation, flags, first, count, address, mark }: Submission): void {
-    const { store, kind } = this.#ports;
+    const { store, kind, read } = this.#ports;
     const { blockSize } = kind.info.geometry;
     if (operation === "flush") store.flush(mark as FlushMark);
     for (let i = 0; i < count; i++) {
       const sector = first + i;
       const at = address + i * blockSize;
       if (operation === "read") {
-        stamp(this.#front.reads.at(at, blockSize), sector, store.read(sector));
+        stamp(this.#front.reads.at(at, blockSize), sector, read(sector));
         continue;
       }
       const id = operation === "write" ? identify(this.#front.writes.at(at, blockSize), sector) : ZEROES;
@@ -156,7 +166,7 @@ class SmallDriver implements Link {
     }
   }
 
-  #report({ tag, operation, first: _, count }: Submission): void {
+  #report({ tag, operation, count }: Submission): void {
     const { events } = this.#front;
     const { blockSize } = this.#ports.kind.info.geometry;
     const moves = operation === "read" || operation === "write";
