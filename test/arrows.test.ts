@@ -33,6 +33,7 @@ const ARROWS: Record<string, readonly string[]> = {
     "nbd/uri.ts",
     "link/guardian.ts",
     "link/process-family.ts",
+    "link/process-group.ts",
     "link/process-mark.ts",
     "os",
   ],

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { SkinkError } from "../block/errors.ts";
+import { killGroup } from "../link/process-group.ts";
 import type { Places } from "./attachment.ts";
 import { FORMS, fillIn, variableOf } from "./needs.ts";
 import { started } from "./programs.ts";
@@ -47,7 +48,7 @@ export async function runCheck({ command, timeoutMs, env, signal }: CheckOrder, 
   }
   await started(child, "/bin/sh");
   let isLate = false;
-  const end = (): void => killGroup(child.pid);
+  const end = (): void => killGroup(child.pid as number);
   const timer = setTimeout(() => {
     isLate = true;
     end();
@@ -75,13 +76,4 @@ export async function runCheck({ command, timeoutMs, env, signal }: CheckOrder, 
       ? `killed by ${killer}`
       : `exit code ${code}`;
   return { passed: code === 0, how, output: text };
-}
-
-function killGroup(leader: number | undefined): void {
-  if (leader === undefined) return;
-  try {
-    process.kill(-leader, "SIGKILL");
-  } catch {
-    // There is none of it any more.
-  }
 }

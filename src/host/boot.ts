@@ -105,7 +105,16 @@ function changed() {
   return false;
 }
 
+// By how much was loaded. Asked again, it costs nothing where nothing has come in since.
+const texts = new Map();
+
 function left() {
+  const size = used.size + places.size;
+  if (!texts.has(size)) texts.set(size, textOfLeft());
+  return texts.get(size);
+}
+
+function textOfLeft() {
   const ways = [...places].filter(([, url]) => used.has(url));
   if (!learned && ways.every(([key, url]) => givenPlaces.get(key) === url)) return undefined;
   // The next host of a pinned driver may need what this one did not.

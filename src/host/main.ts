@@ -8,7 +8,6 @@ import {
   type FrontMessage,
   HOST_RING_FD,
   type HostMessage,
-  MAX_CODE_BYTES,
   MAX_CONTROL_LINE_BYTES,
   type MadeFile,
   READS_FD,
@@ -22,22 +21,14 @@ import { HostPulse } from "../link/pulse.ts";
 import { HostRing, ringBytes } from "../link/ring.ts";
 import { Views } from "../link/views.ts";
 import { exitNow } from "../os/exit.ts";
-import { createMemfd } from "../os/memfd.ts";
 import { holdMemory } from "../os/memory-holder.ts";
 import { mapShared } from "../os/mmap.ts";
 import { dieWithParent } from "../os/parent-death.ts";
 import { Keeper } from "./keeper.ts";
+import { LeftCode, type LoadedCode } from "./left-code.ts";
 import { HostLoop } from "./loop.ts";
 
 const SIGKILL = 9;
-
-/** The code that this host has loaded. */
-export interface LoadedCode {
-  /** Whether a file of the driver is another one now than when it was loaded. Never of a pinned one. */
-  changed(): boolean;
-  /** The JavaScript for the next host, if it differs from what this one was given. */
-  left(): string | undefined;
-}
 
 /**
  * A driver host: loads the driver, opens it when it is told to, and executes what the front submits, until the front
@@ -88,11 +79,13 @@ export async function run(boot: BootParameters, code: LoadedCode): Promise<void>
     }
   });
 
+  const leftCode = new LeftCode(code);
   const loaded = await orEnd(loadDriver(boot));
   if (boot.spare) {
     // Who is wanted at once has no time for it. Others are wanted when they say that they are ready.
     const { rehearse } = await import("./rehearsal.ts");
     if (!ordered) await rehearse();
+    if (!ordered) leftCode.file();
   }
   say({ type: "ready" });
   const { epoch, spare } = await order.promise;
@@ -102,8 +95,7 @@ export async function run(boot: BootParameters, code: LoadedCode): Promise<void>
   }
   const { device, info } = await orEnd(open(loaded, keeper, epoch, closing.signal));
   const kept = keeper.end();
-  const text = codeLeft(code);
-  const left = text === undefined ? undefined : makeFile("skink-code", text);
+  const left = leftCode.file();
   state.made = left === undefined ? kept : [...kept, left];
 
   state.begin = () => loop.start((complete) => new Executor(device, info.geometry.blockSize, writes, reads, complete));
@@ -170,17 +162,4 @@ function mapAndClose(fd: number, bytes: number, access: "read" | "write"): Array
   const { buffer } = mapShared(fd, bytes, access);
   closeSync(fd);
   return buffer;
-}
-
-/** Too much of it is none: what an earlier host has left is not what runs any more. */
-function codeLeft(code: LoadedCode): string | undefined {
-  const text = code.left();
-  return text !== undefined && Buffer.byteLength(text) > MAX_CODE_BYTES ? "{}" : text;
-}
-
-function makeFile(name: string, text: string): MadeFile {
-  const content = Buffer.from(text);
-  const fd = createMemfd(name, content.byteLength);
-  writeSync(fd, content, 0, content.byteLength, 0);
-  return { fd, bytes: content.byteLength };
 }

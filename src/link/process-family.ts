@@ -43,11 +43,12 @@ export async function killFamily(
 ): Promise<boolean> {
   const until = performance.now() + patienceMs;
   const leaders = new Set(leader === undefined ? [] : [leader]);
-  const groupsRun = (): boolean => [...leaders].some(groupRuns);
-  let outlived = groupsRun();
+  // Nobody but who is found in its session can join a group in which nobody runs.
+  const group = leader !== undefined && groupRuns(leader) ? leader : undefined;
+  let outlived = group !== undefined;
   const killed = new Map<number, ProcessId>();
   for (;;) {
-    for (const group of leaders) killGroup(group);
+    if (group !== undefined) killGroup(group);
     try {
       const isOfIt: Test = (pid, stat, marks) => marks.includes(mark) || isFollower(pid, stat, leaders);
       for await (const stray of find(isOfIt, since)) {
@@ -57,7 +58,7 @@ export async function killFamily(
       }
       outlived ||= killed.size > 0;
       for (const stray of killed.values()) if (isGone(stray)) killed.delete(stray.pid);
-      if (killed.size === 0 && !groupsRun()) return outlived;
+      if (killed.size === 0 && (group === undefined || !groupRuns(group))) return outlived;
     } catch {
       // The machine doesn't let it look: they are there until it has seen that they are not.
     }

@@ -8,12 +8,14 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { until } from "../../test/until.ts";
 import { linkCompliance } from "./testing/compliance.ts";
 import { moduleCompliance } from "./testing/module-compliance.ts";
 import { isRunning } from "./testing/running.ts";
 import { onStage, Stage } from "./testing/stage.ts";
 
 const LIMIT = { timeout: 20_000 };
+const OUTPUT_TIMEOUT_MS = 10_000;
 
 linkCompliance("process");
 moduleCompliance("process");
@@ -353,7 +355,7 @@ claim(
     assert.equal(info.geometry.size, 4096);
     assert.equal(info.geometry.readOnly, true);
     for (const line of ["printed", "two lines", "complained", "logged as one"])
-      assert(stage.output.includes(line), line);
+      await until(`line "${line}"`, OUTPUT_TIMEOUT_MS, () => stage.output.includes(line) || undefined);
     assert(stage.output.length < 1000);
   },
 );
