@@ -20,7 +20,7 @@ const END_TIMEOUT_MS = 10_000;
  *    │◀─────────descriptors, as to a manager───│
  *    │  checks its devices' memory,            │
  *    │  has their drivers loaded               │
- *    │──hand-over─────────────────────────────▶│  drains, flushes, closes
+ *    │──hand-over─────────────────────────────▶│  flushes, drains, closes
  *    │◀──────────────────────────────its end───│
  *    │  locks, fences, opens, replays, listens
  *

@@ -233,6 +233,14 @@ export class Device implements BlockDevice {
   }
 
   /**
+   * Has the driver flush what is held, while requests go on: the last flush has less to do then, for which everybody waits. `settled` is
+   * called when a flush has ended, well or not, or the incarnation is gone; at once where there is nothing to flush.
+   */
+  settle(settled: () => void): void {
+    this.#engine.settle(settled);
+  }
+
+  /**
    * Starts no new request; `idle` is called when nothing is with the driver and a flush has been tried. What comes
    * after that, flushes too, is for the next incarnation. Ends with `detach`.
    */

@@ -94,6 +94,8 @@ export class Engine {
   /** Refused pieces have been tried again for the flush that waits. */
   #refusedRetried = false;
   #pumping = false;
+  /** Told when the next flush has ended. */
+  #settled: (() => void)[] = [];
   #quiesced: (() => void) | undefined;
   /** `#quiesced` was told: the driver closes, and nothing is submitted to it any more. */
   #closing = false;
@@ -342,6 +344,7 @@ export class Engine {
   /** The incarnation last given up is gone for good. */
   reaped(): void {
     for (const request of this.#schedule.requests) request.exposed = false;
+    this.#tellSettled();
   }
 
   /** See {@link Device.complete}. */
@@ -355,6 +358,15 @@ export class Engine {
     if ("fault" in operation) return operation.fault;
     this.#executed(operation);
     return undefined;
+  }
+
+  /** See {@link Device.settle}. */
+  settle(settled: () => void): void {
+    if (this.#running && this.#shadow.size > 0) this.#flusher.wantLast();
+    // Where flushes kill, none is wanted.
+    if (!this.#flusher.wanted && this.#flusher.inFlight === undefined) return settled();
+    this.#settled.push(settled);
+    this.kick();
   }
 
   /** See {@link Device.quiesce}. */
@@ -689,6 +701,13 @@ export class Engine {
     }
     if (this.#shadow.size > 0) this.#flusher.holdsPieces();
     this.makeRoom();
+    this.#tellSettled();
+  }
+
+  #tellSettled(): void {
+    const all = this.#settled;
+    this.#settled = [];
+    for (const settled of all) settled();
   }
 
   /**

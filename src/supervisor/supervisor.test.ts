@@ -250,11 +250,32 @@ test("a stop that hands over refuses nobody, and is clean whoever waits", () => 
   world.send("write");
   world.link?.complete("write");
   world.supervisor.stop({ handsOver: true });
+  world.send("write", 1);
+  world.link?.complete("write");
+  assert.deepEqual(world.replies, [0, 0], "it serves while the driver flushes what there is");
+  world.link?.complete("flush");
   world.send("read");
+  assert.deepEqual(world.link?.summary, ["flush"], "what has come meanwhile is flushed, too");
   world.link?.complete("flush");
   world.exit("exit code 0", "exit");
   assert.deepEqual(world.outcome, { clean: true, reason: undefined });
-  assert.deepEqual(world.replies, [0, undefined]);
+  assert.deepEqual(world.replies, [0, 0, undefined]);
+});
+
+test("a driver that dies of the first flush of a stop that hands over is started once more for the replay", () => {
+  const world = new World();
+  world.open();
+  world.send("write");
+  world.link?.complete("write");
+  world.supervisor.stop({ handsOver: true });
+  world.exit();
+  assert.deepEqual(world.calls, ["start 1", "start 2"]);
+  world.open();
+  world.link?.complete("write");
+  world.link?.complete("flush");
+  assert.equal(world.calls.at(-1), "close 2");
+  world.exit("exit code 0", "exit");
+  assert.deepEqual(world.outcome, { clean: true, reason: undefined });
 });
 
 test("stop drains, flushes and closes, and is clean", () => {

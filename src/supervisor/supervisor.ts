@@ -20,7 +20,7 @@ import { afterRunning } from "./patient-timer.ts";
 import { DEFAULT_POLICY, type Policy } from "./policy.ts";
 import { type Recovery, RecoveryLog } from "./recovery.ts";
 import { type Drivers, Succession } from "./succession.ts";
-import type { UpgradeObserver } from "./upgrade.ts";
+import type { Upgrade, UpgradeObserver } from "./upgrade.ts";
 
 export type DeviceState = "starting" | "live" | "recovering" | "degraded" | "held" | "failed" | "stopping";
 
@@ -258,14 +258,21 @@ export class Supervisor implements IncarnationEvents {
     incarnations.prepare(to, (failure) => {
       if (this.#succession.upgrade !== upgrade) return;
       if (failure !== undefined) return upgrade.refused(failure);
-      if (this.#phase.name !== "live" || this.#stopping || this.driver !== upgrade.from) {
-        return upgrade.refused(`it became ${this.state} meanwhile, with ${this.driver.kind}`);
-      }
-      this.#tell({ type: "upgrade", reason: `${to.kind} is to take over from ${upgrade.from.kind}` });
-      upgrade.handOver();
-      this.#close(`upgraded to ${to.kind}`, (idle) => device.learn(idle));
+      device.settle(() => this.#handOver(upgrade));
     });
     return true;
+  }
+
+  /** The newcomer is ready, and the driver that serves has flushed. */
+  #handOver(upgrade: Upgrade): void {
+    if (this.#succession.upgrade !== upgrade) return;
+    const { from, to } = upgrade;
+    if (this.#phase.name !== "live" || this.#stopping || this.driver !== from) {
+      return upgrade.refused(`it became ${this.state} meanwhile, with ${this.driver.kind}`);
+    }
+    this.#tell({ type: "upgrade", reason: `${to.kind} is to take over from ${from.kind}` });
+    upgrade.handOver();
+    this.#close(`upgraded to ${to.kind}`, (idle) => this.#ports.device.learn(idle));
   }
 
   /** The operator's own check says that it is not well. */
@@ -290,17 +297,22 @@ export class Supervisor implements IncarnationEvents {
       if (name === "opening") this.#giveUp("operator", "stopped while it was opening");
       return;
     }
+    if (handsOver) this.#ports.device.settle(() => this.#drain(handsOver));
+    else this.#drain(handsOver);
+    // The time that a stop has is too short to wait for the end of a delay.
+    if (name === "delay") {
+      if (this.#nothingLeft) this.#stopped();
+      else this.#startIncarnation();
+    }
+  }
+
+  #drain(handsOver: boolean): void {
     this.#ports.device.drain(handsOver, () => {
       this.#drained = true;
       if (this.#phase.name === "live") this.#close("stopped");
       else if (this.#phase.name === "opening" && this.#nothingLeft)
         this.#giveUp("operator", "stopped while it was opening");
     });
-    // The time that a stop has is too short to wait for the end of a delay.
-    if (name === "delay") {
-      if (this.#nothingLeft) this.#stopped();
-      else this.#startIncarnation();
-    }
   }
 
   // ── What incarnations report ──────────────────────────────────────────────────────────────────────────────────
@@ -348,10 +360,10 @@ export class Supervisor implements IncarnationEvents {
       this.#lost(kind, name === "opening" && !this.#opened ? `it ended while opening: ${how}` : how);
     }
     this.#ports.device.detach({ blame: "nobody" });
+    this.#setPhase({ name: "idle" });
     this.#ports.device.reaped();
     this.#tell({ type: "reaped", reason: how });
     this.#log.reaped(this.#now());
-    this.#setPhase({ name: "idle" });
     this.#refuseWaiting();
     this.#next(how);
   }

@@ -59,8 +59,12 @@ test("an upgrade makes the newcomer ready, drains, flushes, closes, opens, and h
   world.link?.complete("read");
   assert.deepEqual(world.replies, [0, 0], "it serves until the newcomer is ready");
   world.prepared(undefined);
+  world.send("write", 6);
+  world.link?.complete("write");
+  assert.deepEqual(world.replies, [0, 0, 0], "it serves while it flushes what there is");
+  world.link?.complete("flush");
   world.send("read", 6);
-  assert.equal(world.link?.summary[0], "flush");
+  assert.deepEqual(world.link?.summary, ["flush"]);
   world.link?.complete("flush");
   assert.equal(world.link?.summary.length, 16, "blocks are read that the store is to be known by");
   world.completeReads();
@@ -69,7 +73,7 @@ test("an upgrade makes the newcomer ready, drains, flushes, closes, opens, and h
   assert.equal(world.calls.at(-1), "start 2 newcomer");
   world.clock.advance(7);
   world.takeOver();
-  assert.deepEqual(world.replies, [0, 0, 0]);
+  assert.deepEqual(world.replies, [0, 0, 0, 0]);
   assert.equal(world.served, 7);
   assert.deepEqual(world.outcomes, []);
   world.clock.advance(1000);
@@ -78,6 +82,16 @@ test("an upgrade makes the newcomer ready, drains, flushes, closes, opens, and h
   assert.deepEqual(world.told.slice(-3), ["reaped", "live", "upgraded"]);
   world.exit("exit code 1", "exit");
   assert.equal(world.calls.at(-1), "start 3 newcomer", "it is the device's driver now");
+});
+
+test("a driver that dies while it flushes for an upgrade comes back, and the newcomer is refused", () => {
+  const world = new Upgrading();
+  world.begin();
+  world.prepared(undefined);
+  world.exit();
+  const reason = "it became recovering meanwhile, with first";
+  assert.deepEqual(world.outcomes, [{ outcome: "refused", reason }]);
+  assert.deepEqual(world.calls.slice(-2), ["unprepare", "start 2"]);
 });
 
 test("so many requests end the probation as well", () => {

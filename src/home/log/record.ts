@@ -17,7 +17,11 @@ import { getNumber, ID_BYTES, type LogPlace, putNumber, SECTOR_BYTES, viewOf } f
  */
 
 const MAGIC = new TextEncoder().encode("SKINKREC");
+const MAGIC_START = viewOf(MAGIC).getUint32(0);
+const MAGIC_END = viewOf(MAGIC).getUint32(4);
 const CHECKSUM_AT = 8;
+const RUN_AT = 32;
+const SYNCED_AT = 56;
 const MAY_TRIM = 1;
 
 export type RecordKind = Piece["kind"] | "wrap";
@@ -51,10 +55,10 @@ export function encodeRecord(record: LogRecordFields): { readonly sector: Uint8A
   sector.set(MAGIC);
   view.setUint32(12, record.place.chain, true);
   sector.set(record.id, 16);
-  putNumber(view, 32, record.place.run);
+  putNumber(view, RUN_AT, record.place.run);
   putNumber(view, 40, record.place.sequence);
   putNumber(view, 48, record.place.position);
-  putNumber(view, 56, record.synced);
+  putNumber(view, SYNCED_AT, record.synced);
   sector[64] = KINDS.indexOf(record.kind) + 1;
   sector[65] = record.mayTrim ? MAY_TRIM : 0;
   view.setUint32(68, record.dataBytes, true);
@@ -71,6 +75,15 @@ export function isRecord(sector: Uint8Array): boolean {
   return true;
 }
 
+/**
+ * Whether the sector at byte `at` says, should it be a whole record, that one from `sequence` on was durable, or that it is of a later front
+ * than `run`. Quick: most have nothing to say.
+ */
+export function concerns(view: DataView, at: number, { sequence, run }: { sequence: number; run: number }): boolean {
+  if (view.getUint32(at) !== MAGIC_START || view.getUint32(at + 4) !== MAGIC_END) return false;
+  return getNumber(view, at + SYNCED_AT) >= sequence || getNumber(view, at + RUN_AT) > run;
+}
+
 /** `undefined`: the sector is damaged. `sector`: one that {@link isRecord}, borrowed. */
 export function decodeRecord(sector: Uint8Array): DecodedRecord | undefined {
   // Not slice: that of a Buffer copies nothing.
@@ -83,12 +96,12 @@ export function decodeRecord(sector: Uint8Array): DecodedRecord | undefined {
   return {
     id: copy.subarray(16, 16 + ID_BYTES),
     place: {
-      run: getNumber(view, 32),
+      run: getNumber(view, RUN_AT),
       sequence: getNumber(view, 40),
       position: getNumber(view, 48),
       chain: view.getUint32(12, true),
     },
-    synced: getNumber(view, 56),
+    synced: getNumber(view, SYNCED_AT),
     kind,
     mayTrim: copy[65] === MAY_TRIM,
     dataBytes: view.getUint32(68, true),

@@ -11,9 +11,10 @@ import {
   ORIGIN,
   SECTOR_BYTES,
   sameBytes,
+  viewOf,
 } from "./format.ts";
 import { decodeHeader, type LogHeader, type SlotCase } from "./header.ts";
-import { type DecodedRecord, decodeRecord, isRecord } from "./record.ts";
+import { concerns, type DecodedRecord, decodeRecord, isRecord } from "./record.ts";
 
 export interface LogReader {
   /** Bytes of the file or device. */
@@ -152,11 +153,16 @@ function askTheRest(reader: LogReader, header: LogHeader, end: LogPlace): EndCas
   if (header.synced >= end.sequence) return "gap";
   const area = areaBytes(header.size);
   let answer: EndCase = "end";
-  eachSector(reader, end.position, header.tail.position + area, area, (sector) => {
-    const record = isRecord(sector) ? decodeRecord(sector) : undefined;
-    if (record === undefined || !sameBytes(record.id, header.id)) return;
-    if (record.synced >= end.sequence) answer = "gap";
-    else if (record.place.run > header.run && answer === "end") answer = "later-front";
+  eachChunk(reader, end.position, header.tail.position + area, area, (chunk) => {
+    const view = viewOf(chunk);
+    for (let at = 0; at < chunk.length; at += SECTOR_BYTES) {
+      // To decode all records would take longer than to read the log.
+      if (!concerns(view, at, { sequence: end.sequence, run: header.run })) continue;
+      const record = decodeRecord(chunk.subarray(at, at + SECTOR_BYTES));
+      if (record === undefined || !sameBytes(record.id, header.id)) continue;
+      if (record.synced >= end.sequence) answer = "gap";
+      else if (answer === "end") answer = "later-front";
+    }
   });
   return answer;
 }
@@ -165,24 +171,27 @@ function askTheRest(reader: LogReader, header: LogHeader, end: LogPlace): EndCas
 function whatFollowsZeroes(reader: LogReader, newBytes: number): HeaderCase {
   const area = Math.floor(areaBytes(Math.min(reader.size, newBytes)) / SECTOR_BYTES) * SECTOR_BYTES;
   let found: HeaderCase = "empty";
-  eachSector(reader, 0, area, area, (sector) => {
-    if (isRecord(sector)) found = "headers-gone";
-    else if (found === "empty" && !isZero(sector)) found = "foreign";
+  eachChunk(reader, 0, area, area, (chunk) => {
+    for (let at = 0; at < chunk.length; at += SECTOR_BYTES) {
+      const sector = chunk.subarray(at, at + SECTOR_BYTES);
+      if (isRecord(sector)) found = "headers-gone";
+      else if (found === "empty" && !isZero(sector)) found = "foreign";
+    }
   });
   return found;
 }
 
-function eachSector(
+/** Whole sectors each. */
+function eachChunk(
   reader: LogReader,
   from: number,
   until: number,
   area: number,
-  look: (sector: Uint8Array) => void,
+  look: (chunk: Uint8Array) => void,
 ): void {
   for (let at = from; at < until; ) {
     const bytes = Math.min(CHUNK_BYTES, until - at, area - (at % area));
-    const chunk = reader.read(byteOf(at, area), bytes);
-    for (let i = 0; i < bytes; i += SECTOR_BYTES) look(chunk.subarray(i, i + SECTOR_BYTES));
+    look(reader.read(byteOf(at, area), bytes));
     at += bytes;
   }
 }
