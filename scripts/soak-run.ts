@@ -8,6 +8,7 @@ import { askFront, eventsOf } from "../src/front/control-client.ts";
 import type { DeviceStatus } from "../src/front/status.ts";
 import type { Wrong } from "../src/load/wrong.ts";
 import { SoakDevice } from "./soak-device.ts";
+import { fillPlaces } from "./soak-place.ts";
 
 const FRONT = fileURLToPath(new URL("./soak-front.ts", import.meta.url));
 /**
@@ -149,7 +150,7 @@ class Soak {
     const path = this.#bench.path("soak.yaml");
     const entries = Array.from({ length: devices }, (_, index) => ({
       name: `disk${index}`,
-      spec,
+      spec: fillPlaces(spec, this.#bench.path(`store${index}`)),
       // Kept memory is each device's own, though the spec is the same.
       shared: true,
       standby: index % 2 === 1,

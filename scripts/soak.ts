@@ -7,6 +7,7 @@ import { parseSpec } from "../src/front/spec.ts";
 import { readCommandLine, wholeNumber } from "../src/terminal/command-line.ts";
 import { onInterruption } from "../src/terminal/interruption.ts";
 import { Progress } from "../src/terminal/progress.ts";
+import { DISK_MIB, hasPlace } from "./soak-place.ts";
 import { isWell, runSoak, type SoakOptions, type SoakReport } from "./soak-run.ts";
 
 const EXIT_FAILED = 1;
@@ -23,7 +24,8 @@ after a kill, and every sector is read back without a flush: what was acknowledg
   --kills N      how many, over all devices (20000)
   --devices N    side by side, every second one with a spare driver ready (4)
   --seed S       of the loads' and the kills' choices; another one each time if left out
-  --spec SPEC    the devices' driver, each with a store of its own of zeroes (examples/volatile.ts?size=8M)
+  --spec SPEC    the devices' driver (examples/volatile.ts?size=8M). Its store holds zeroes, and is written over: {disk} is a file
+                 of ${DISK_MIB} MiB of zeroes that is made for each device, {dir} the folder that it is in; as in file:{disk}
   --json         the report as one JSON object
 
 SIGINT ends it with the report. Exit code: 0 where nothing was lost and no request failed, 1 where that is not so, 2 for bad
@@ -92,7 +94,14 @@ function readArguments(): SoakOptions & { readonly json: boolean } {
 /** It gets into a file elsewhere, which its paths must not be relative to. */
 function specOf(text: string): string {
   const spec = text.replace(/^\.{1,2}\/[^?]*/, (path) => resolve(path));
-  parseSpec(spec);
+  const { kind, source } = parseSpec(spec);
+  const isBuiltIn = source.type === "module" && ["file", "null"].includes(kind);
+  if (isBuiltIn && kind === "null") {
+    throw new SkinkError("bad-spec", `Cannot soak ${text}: it keeps nothing, a driver that does was wanted`);
+  }
+  if (isBuiltIn && !hasPlace(spec)) {
+    throw new SkinkError("bad-spec", `Cannot soak ${text}: its store would be written over, file:{disk} was wanted`);
+  }
   return spec;
 }
 

@@ -44,6 +44,19 @@ test("a driver that can't be loaded any more is said, and the old front serves o
     assert.equal(readFileSync(scene.path("told"), "utf8"), "loaded\nopened\nclosed\n");
   }));
 
+test("a front without one of the devices takes nothing over, and the old one serves on", () =>
+  inScene(async (scene) => {
+    const old = await serve(scene, "memory:1M");
+    const { code, stderr } = await failTakeOver(scene, "memory:1M", ["--name", "second"]);
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /^Cannot take over from [^\n]*: it serves memory, all of its devices were wanted here[^\n]*\n$/,
+    );
+    assert.equal((await old.device()).state, "live");
+    await old.stop();
+  }));
+
 test("who has the offer of one front doesn't get the last word from the next one", () =>
   inScene(async (scene) => {
     const spec = scene.write("telling.mjs", TELLING_DRIVER);

@@ -80,6 +80,8 @@ async function crashes(path: string, options: CrashesOptions): Promise<void> {
   needSense(path, options);
   const log = LogWritesReader.open(path);
   if (log.cutOff !== undefined) process.stderr.write(`${path}: ${log.cutOff}\n`);
+  // Nobody knows whether clients went on.
+  if (log.brokeOff) process.stderr.write(`${path}: the recording has no end: what came after it is in no state\n`);
   const failed = log.entries.filter(({ mark }) => mark !== undefined && isFailedMark(mark)).length;
   if (failed > 0) {
     const what = failed === 1 ? "1 write failed; what it" : `${failed} writes failed; what they`;

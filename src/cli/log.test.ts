@@ -94,7 +94,7 @@ test("inspect says of what is no log that it is none, and of what isn't there wh
     assert.deepEqual([foreign.status, /no log of Skink's/.test(foreign.stdout)], [1, true]);
     const missing = inspect(`${path}.not`);
     assert.equal(missing.status, 1);
-    assert.match(missing.stderr, /^Cannot inspect the log .*ENOENT.*\n$/);
+    assert.match(missing.stderr, /^Cannot inspect the log .*: there is no such file, a log was wanted\n$/);
     assert.equal(inspect().status, 2);
     assert.match(inspect("--help").stdout, /Exit codes: 0 the log is good, 1 it is damaged or no log/);
   });

@@ -48,7 +48,9 @@ function inspectFile(path: string): Report {
   try {
     fd = openSync(path, "r");
   } catch (error) {
-    throw new SkinkError("log-file", `Cannot inspect the log ${path}: ${(error as Error).message}`, { cause: error });
+    const { code, message } = error as NodeJS.ErrnoException;
+    const what = `${code === "ENOENT" ? "there is no such file" : message}, a log was wanted`;
+    throw new SkinkError("log-file", `Cannot inspect the log ${path}: ${what}`, { cause: error });
   }
   try {
     const stat = fstatSync(fd);

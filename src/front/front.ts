@@ -114,6 +114,7 @@ export class Front {
     try {
       // What has come from the other front is still the other one's.
       if (takeover !== undefined) this.#listeners.leave();
+      takeover?.checkDevices(this.#devices.map(({ name }) => name));
       await awaitPredecessor(this.#service);
       this.#checkNotStopped();
       for (const device of this.#devices) device.prepare();

@@ -30,11 +30,14 @@ export class Takeover {
   readonly #control: string;
   readonly #process: ProcessId;
   readonly #service: ServiceManager;
+  /** Names of the devices that the other one serves. */
+  readonly #devices: readonly string[];
 
-  private constructor(control: string, process: ProcessId, service: ServiceManager) {
+  private constructor(control: string, process: ProcessId, service: ServiceManager, devices: readonly string[]) {
     this.#control = control;
     this.#process = process;
     this.#service = service;
+    this.#devices = devices;
   }
 
   /**
@@ -55,11 +58,21 @@ export class Takeover {
       for (const descriptor of offered) service.adopt(descriptor);
       await checkKept(control, offered, service);
       const old = processId(pid);
-      if (old !== undefined) return new Takeover(control, old, service);
+      const { devices } = await askFront(control, { command: "status" });
+      const names = devices.map(({ name }) => name);
+      if (old !== undefined) return new Takeover(control, old, service, names);
       throw new SkinkError("takeover-failed", `Cannot take over from the front at ${control}: it has ended meanwhile`);
     } finally {
       socket.close();
     }
+  }
+
+  /** Throws `takeover-failed` where a device of the other one would be gone: its clients, and what is in its memory alone, with it. */
+  checkDevices(own: readonly string[]): void {
+    const missing = this.#devices.find((name) => !own.includes(name));
+    if (missing === undefined) return;
+    const what = `it serves ${missing}, all of its devices were wanted here: stop it, and start anew, to give one up`;
+    throw new SkinkError("takeover-failed", `Cannot take over from the front at ${this.#control}: ${what}`);
   }
 
   /**

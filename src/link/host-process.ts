@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
 import type { FaultKind } from "../block/fault.ts";
-import { NumbersSince } from "../os/process-numbers.ts";
-import { oomKills } from "../os/process-stat.ts";
+import { oomKills, readStat } from "../os/process-stat.ts";
 import { type DyingCause, type HostMessage, MAX_CONTROL_LINE_BYTES, parseHostMessage } from "./control.ts";
 import { mayHaveAborted, nameEnding } from "./ending.ts";
 import { HostChannel } from "./host-channel.ts";
@@ -67,8 +66,8 @@ export class HostProcess {
   readonly #channel: HostChannel;
   readonly #pulse: FrontPulse;
   readonly #oomKills = oomKills();
-  /** Before it was started. */
-  readonly #numbers = new NumbersSince();
+  /** In clock ticks. */
+  readonly #startedAt: number | undefined;
   #state: State;
   /** Resolves when the kernel has taken its memory apart. */
   #memory: Promise<void> = Promise.resolve();
@@ -83,6 +82,7 @@ export class HostProcess {
     this.#state = { name: "loading", keeper };
     const { child, rings, controlFd, doorbellFd } = spawnHost(order, keeper !== undefined);
     this.#child = child;
+    this.#startedAt = child.pid === undefined ? undefined : readStat(child.pid)?.startTicks;
     this.#rings = rings;
     this.#pulse = new FrontPulse(rings.front.buffer, rings.host.buffer, monotonicMs);
     this.#channel = new HostChannel(controlFd, doorbellFd, {
@@ -263,7 +263,7 @@ export class HostProcess {
     const requests = this.#releaseMemory(holder);
     // A process that the driver started may outlive it, and still write to the store.
     const end = async (): Promise<void> => {
-      await killFamily(leader, this.order.mark, { since: this.#numbers, except: holder?.pid });
+      await killFamily(leader, this.order.mark, { since: this.#startedAt, except: holder?.pid });
       await requests;
       this.#nameEnding(code, signal);
     };
@@ -278,13 +278,13 @@ export class HostProcess {
     return named.pid === undefined ? undefined : MemoryHolder.named(named.pid, leader);
   }
 
-  /** Returns what has to be waited for, where the kernel may still have requests of the host in hand. */
+  /** Returns what has to be waited for, where the next incarnation may not open before. */
   #releaseMemory(holder: MemoryHolder | undefined): Promise<void> | undefined {
     if (holder === undefined) return undefined;
-    const { hasRequests } = holder;
-    const spared = hasRequests ? undefined : delay(MEMORY_DELAY_MS, undefined, { ref: false });
+    const { isInTheWay } = holder;
+    const spared = isInTheWay ? undefined : delay(MEMORY_DELAY_MS, undefined, { ref: false });
     this.#memory = Promise.race([spared, this.#last.promise]).then(() => holder.release());
-    return hasRequests ? this.#memory : undefined;
+    return isInTheWay ? this.#memory : undefined;
   }
 
   #nameEnding(code: number | null, signal: NodeJS.Signals | null): void {

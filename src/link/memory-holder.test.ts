@@ -5,11 +5,13 @@ import { readdirSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { readStat } from "../os/process-stat.ts";
 import { MemoryHolder } from "./memory-holder.ts";
 import { ended, isRunning } from "./testing/running.ts";
 
 const HOLDER = new URL("../os/memory-holder.ts", import.meta.url).href;
+const MMAP = new URL("../os/mmap.ts", import.meta.url).href;
 const LIBC = new URL("../os/libc.ts", import.meta.url).href;
 const skip = process.arch === "x64" ? false : "there are holders on x64 only";
 
@@ -46,7 +48,7 @@ test("the holder of a dead host's memory is a child of the front, without descri
   assert(isRunning(made.holder));
   const holder = MemoryHolder.named(made.holder, made.pid);
   assert(holder !== undefined);
-  assert.equal(holder.hasRequests, false);
+  assert.equal(holder.isInTheWay, false);
   await holder.release();
   assert.equal(readStat(made.holder), undefined);
 });
@@ -73,7 +75,20 @@ test("P4: a host's asynchronous I/O may outlive it with its memory: that shows",
     libc.func("long syscall(long number, long events, _Inout_ uint64_t *context)")(IO_SETUP, 1, [0n]);`);
   await kill(made);
   const holder = MemoryHolder.named(made.holder, made.pid);
-  assert.equal(holder?.hasRequests, true);
+  assert.equal(holder?.isInTheWay, true);
+  await holder?.release();
+});
+
+test("P4: a file that a host has mapped stays open with its locks as long as its memory: that shows", {
+  skip,
+}, async () => {
+  const made = await host(`
+    import { openSync } from "node:fs";
+    import { mapShared } from ${JSON.stringify(MMAP)};
+    globalThis.mapped = mapShared(openSync(${JSON.stringify(fileURLToPath(import.meta.url))}, "r"), 4096, "read");`);
+  await kill(made);
+  const holder = MemoryHolder.named(made.holder, made.pid);
+  assert.equal(holder?.isInTheWay, true);
   await holder?.release();
 });
 

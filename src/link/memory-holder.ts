@@ -5,6 +5,8 @@ import { readStat } from "../os/process-stat.ts";
 
 /** How often to look whether the kernel has taken the memory apart. */
 const POLL_MS = 2;
+/** A line of proc_pid_maps(5) of something shared, but for memory: the front's and the host's own is in memory files. */
+const SHARED_FILE = /^\S+ ...s \S+ \S+ \d+ +(?!\/memfd:|\/dev\/zero)\//m;
 
 /**
  * The process that holds the memory of a driver host (src/os/memory-holder.ts), as the front sees it: a child of its own. It
@@ -34,18 +36,13 @@ export class MemoryHolder {
   }
 
   /**
-   * Whether the kernel may still have requests of the host in hand: those of its asynchronous I/O (io_submit) belong to the
-   * memory, and end with it. All others have ended with the host.
+   * Whether the next incarnation has to wait for its end. What the kernel still has in hand of the host's asynchronous I/O (io_submit) belongs
+   * to the memory, and ends with it; and a file that is mapped stays open, with the locks that it has. All else has ended with the host.
    */
-  get hasRequests(): boolean {
+  get isInTheWay(): boolean {
     try {
-      // Where the whole machine has none, that is quickly told.
-      if (readFileSync("/proc/sys/fs/aio-nr", "latin1").trim() === "0") return false;
-    } catch {
-      // Not every kernel counts them.
-    }
-    try {
-      return readFileSync(`/proc/${this.pid}/maps`, "latin1").includes("[aio]");
+      const maps = readFileSync(`/proc/${this.pid}/maps`, "latin1");
+      return maps.includes("[aio]") || SHARED_FILE.test(maps);
     } catch {
       // It is gone, and they with it.
       return false;

@@ -1,7 +1,6 @@
 import { readdirSync, statSync } from "node:fs";
 import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
 import { isGone, type ProcessId, processId, statOf } from "../os/process-id.ts";
-import type { NumbersSince } from "../os/process-numbers.ts";
 import { type ProcessStat, readStat } from "../os/process-stat.ts";
 import { groupRuns, killGroup } from "./process-group.ts";
 import { marksOf, ownerLives, ownMarks, partsOf } from "./process-mark.ts";
@@ -21,8 +20,8 @@ const UNTOLD_LOOKS = 500;
 let untold: ReadonlyMap<string, number> = new Map();
 
 export interface FamilyOptions {
-  /** Of before the first of them was started: whoever is older need not be looked at. */
-  readonly since?: NumbersSince | undefined;
+  /** When the first of them was started, in clock ticks: whoever is older is none of them. */
+  readonly since?: number | undefined;
   /** A process that is seen to otherwise. */
   readonly except?: number | undefined;
   /** After this the rest of them is left to itself. Without, until they are gone. */
@@ -120,15 +119,11 @@ type Test = (pid: string, stat: ProcessStat, marks: readonly string[]) => boolea
  * its child has a number that was not there before: so what is new is looked at, until nothing is. One in the midst of an exec is
  * looked at until that is over. `since`: none that is older passes the test. Throws where the machine doesn't let it look, for want of descriptors, say.
  */
-async function* find(test: Test, since?: NumbersSince): AsyncGenerator<ProcessId> {
-  const numbers = since?.tellNothing === false ? since : undefined;
+async function* find(test: Test, since = 0): AsyncGenerator<ProcessId> {
   const seen = new Set<string>();
   const usedUp = new Map<string, number>();
   for (;;) {
-    const all = readdirSync("/proc").filter((name) => isNumber(name) && !seen.has(name));
-    // Asked after that: who is in the list has its number by now.
-    const isNewer = numbers?.untilNow();
-    let names = isNewer === undefined ? all : all.filter((name) => isNewer(Number(name)));
+    let names = readdirSync("/proc").filter((name) => isNumber(name) && !seen.has(name));
     if (names.length === 0) break;
     for (const name of names) seen.add(name);
     for (let looks = 1; names.length > 0; looks++) {
@@ -136,7 +131,7 @@ async function* find(test: Test, since?: NumbersSince): AsyncGenerator<ProcessId
       for (const [index, name] of names.entries()) {
         if (index % LOOK_BATCH === LOOK_BATCH - 1) await nextTurn();
         const stat = statOf(Number(name));
-        if (stat === undefined) continue;
+        if (stat === undefined || stat.startTicks < since) continue;
         const marks = marksOf(name, stat);
         if (test(name, stat, marks ?? [])) yield { pid: Number(name), started: stat.startTicks };
         else if (marks !== undefined) continue;

@@ -2,7 +2,7 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { SkinkError } from "../block/errors.ts";
 import { blockDeviceSize } from "../os/block-device.ts";
 import { decodeEntry, decodeSuper, type LogEntry, PROLOGUE_BYTES } from "./log-writes.ts";
-import { deviceBytesIn, flushDoneIn } from "./own-marks.ts";
+import { deviceBytesIn, END_MARK, flushDoneIn } from "./own-marks.ts";
 
 /** More than this is refused: each entry of the index takes some 150 bytes of memory. */
 const MAX_ENTRIES = 20_000_000;
@@ -24,6 +24,8 @@ export class LogWritesReader {
   readonly entries: readonly LogEntry[];
   /** The size of the device that was recorded, where the log tells; that of the largest, if it has grown. */
   readonly deviceBytes: number | undefined;
+  /** It was made by Skink, and did not come to an end in order: its disk was full, say, or its front was killed, or still runs. */
+  readonly brokeOff: boolean;
   /** Why entries are missing at the end that the log says it has; one line. They are lost, those before are whole. */
   readonly cutOff: string | undefined;
   readonly #fd: number;
@@ -43,6 +45,7 @@ export class LogWritesReader {
     this.entries = entries;
     this.cutOff = cutOff;
     const sizes = entries.map(({ mark }) => (mark === undefined ? undefined : deviceBytesIn(mark)));
+    this.brokeOff = sizes.some((size) => size !== undefined) && entries.at(-1)?.mark !== END_MARK;
     this.deviceBytes = sizes.reduce((a, b) => (b === undefined ? a : Math.max(a ?? 0, b)), undefined);
   }
 

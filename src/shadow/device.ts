@@ -162,6 +162,7 @@ export class Device implements BlockDevice {
     if (this.#writesStopped !== undefined) return this.#writesStopped;
     if (refusedPieces > 0)
       return `the driver refuses ${refusedPieces} acknowledged pieces, which are served from the shadow`;
+    if (this.#engine.flushesKill) return "the driver dies of flushes: what is acknowledged stays in the shadow";
     return this.#admission.stalled ? this.#stallReason : undefined;
   }
 

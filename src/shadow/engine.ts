@@ -180,6 +180,11 @@ export class Engine {
     return this.#shadow.refused;
   }
 
+  /** Whether the last flushes have killed their drivers, and none has come back since. */
+  get flushesKill(): boolean {
+    return this.#flusher.kills;
+  }
+
   /** What is with the driver, for the judge; `undefined` while there is none. */
   get inFlight(): InFlight | undefined {
     return this.#submissions;

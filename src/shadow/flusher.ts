@@ -66,6 +66,11 @@ export class Flusher {
     return this.#inFlight === undefined && (this.#waiters.length > 0 || this.#ownWanted);
   }
 
+  /** Whether it has been found that drivers die of them, and none has come back since. */
+  get kills(): boolean {
+    return this.#convictions > 0;
+  }
+
   /** Whether another one now would still keep the driver busy with flushes for a small part of the time only. */
   get isCheap(): boolean {
     return this.#inFlight === undefined && this.#clock.now() - this.#endedAt >= this.#tookMs * (CHEAP_PART - 1);

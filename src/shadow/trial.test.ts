@@ -195,6 +195,9 @@ test("P8: a flush that kills fails, and what it should have made durable stays",
   }
   assert.equal(bench.replies.get(flush), ERRNO.EIO);
   assert.equal(bench.device.shadow.pieces, 1);
+  assert.equal(bench.device.trouble, "the driver dies of flushes: what is acknowledged stays in the shadow");
+  bench.device.pardon();
+  assert.equal(bench.device.trouble, undefined);
 });
 
 test("P8: flushes that were convicted are asked for again soon, then more and more rarely, and one more death convicts again", () => {

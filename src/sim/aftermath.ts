@@ -89,7 +89,10 @@ export class Aftermath {
     }
     this.#refillBudget();
     if (this.#front.device.trouble !== undefined) operator.restart();
-    course.need(() => state() === "live" && rests(), LIVENESS_MS, "the device is not well again");
+    const isWell = (): boolean => state() === "live" && rests();
+    // What has struck it before the faults went off may be found only now.
+    if (mayFail && !course.until(isWell, LIVENESS_MS)) operator.restart();
+    course.need(isWell, LIVENESS_MS, "the device is not well again");
   }
 
   /** Another one takes up what it has left, and nobody misses anything. */

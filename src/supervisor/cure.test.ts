@@ -159,6 +159,27 @@ test("past the budget nothing is written any more, if that is the policy: reads 
   assert.equal(world.replies.at(-1), 0);
 });
 
+test("who dies of flushes gives way to the fallback driver, whatever the policy is", () => {
+  const world = new World({ restartBudget: 100 }, { first: FIRST, fallback: FALLBACK });
+  world.open();
+  world.send("write", 1);
+  world.link?.complete("write");
+  world.send("flush");
+  for (let death = 0; death < 5 && world.supervisor.driver === FIRST; death++) {
+    world.exit("exit code 1", "exit");
+    world.clock.advance(1000);
+    world.open();
+    while (world.link?.pending[0]?.operation === "write") world.link.complete("write");
+    world.clock.advance(20);
+    const control = world.link?.pending.find(({ operation }) => operation === "read");
+    if (control !== undefined) world.link?.complete("read", control.offset);
+  }
+  assert.equal(world.supervisor.driver, FALLBACK);
+  while (world.link?.pending[0]?.operation === "write") world.link.complete("write");
+  world.link?.complete("flush");
+  assert.deepEqual(world.replies, [0, 0]);
+});
+
 test("a request that kills goes to the fallback driver, if that is the policy", () => {
   const world = new World({ poison: "fallback", restartBudget: 100 }, { first: FIRST, fallback: FALLBACK });
   world.open();

@@ -564,7 +564,9 @@ export class Supervisor implements IncarnationEvents {
   /** It kills every incarnation. Whether it is refused for that: there may be another driver to try. */
   #convicted({ operation, offset, length, acknowledged }: Convict): boolean {
     const what = operation === "flush" ? "a flush" : `a ${operation} of ${length} bytes at ${offset}`;
-    if (this.#policy.poison === "fallback" && this.#succession.hasFallback) {
+    // A request may be at fault for what it is. A flush is like all others, and who dies of it is.
+    const isDrivers = operation === "flush";
+    if ((this.#policy.poison === "fallback" || isDrivers) && this.#succession.hasFallback) {
       this.#succession.fallBack(`${what} kills it`);
       return false;
     }

@@ -97,7 +97,7 @@ test("what is played once comes to what each of its states comes to by itself", 
 test("an acknowledged write that is not found is a broken P1, and after a flush a broken P9", () => {
   const ledger = new Ledger();
   const nothing = new Array(SECTORS).fill(0);
-  const outcome = { found: nothing, after: nothing };
+  const outcome = { found: nothing, again: nothing, after: nothing };
   const verdict = (promise: "P1" | "P9") => () => {
     const { kept, durable } = ledger.promised;
     judge(
@@ -127,8 +127,12 @@ test("each rest of the store has to be allowed, and to stay", () => {
   ] as const;
   const stable = [false, false, false];
   const both = [new Set([1, 2]), ...none.slice(1)];
-  judge("P1", { found: rest, after: rest }, all, both, stable);
-  assert.throws(() => judge("P1", { found: rest, after: rest }, all, none, stable), /sector 0 holds write 1/);
-  assert.throws(() => judge("P1", { found: rest, after: [2, 0, 0] }, all, both, stable), /P2: sector 0/);
-  judge("P1", { found: rest, after: [2, 0, 0] }, [[2], [0], [0]], both, stable);
+  judge("P1", { found: rest, again: rest, after: rest }, all, both, stable);
+  assert.throws(
+    () => judge("P1", { found: rest, again: rest, after: rest }, all, none, stable),
+    /sector 0 holds write 1/,
+  );
+  assert.throws(() => judge("P1", { found: rest, again: [2, 0, 0], after: rest }, all, both, stable), /P1: sector 0/);
+  assert.throws(() => judge("P1", { found: rest, again: rest, after: [2, 0, 0] }, all, both, stable), /P2: sector 0/);
+  judge("P1", { found: rest, again: rest, after: [2, 0, 0] }, [[2], [0], [0]], both, stable);
 });

@@ -6,13 +6,15 @@ import { STEPS, scriptCount } from "./scripts.ts";
 import { SETTINGS } from "./setting.ts";
 import type { Part, Survey } from "./survey.ts";
 
+/** Of four there are 400,000 scripts for each setting: days. */
+const MAX_STEPS = 4;
 const HELP = `usage: npm run exhaustive [-- --steps N --home KIND --death WHOSE --one-in N --workers N]
 
 Plays every script of up to N steps (write, FUA write, zero, trim on each range of 3 sectors; flush) on the real device,
 supervisor and homes, with one death at every point where something has changed, and with everything that caches may have
 left of it; then looks whether the promises P1, P2, P3 and P9 hold. States that lead to the same are played once.
 
-  --steps N      the longest scripts (2)
+  --steps N      the longest scripts, up to ${MAX_STEPS} (2)
   --home KIND    memory, shm or disk alone
   --death WHOSE  driver, front or power alone
   --one-in N     of the longest scripts one in N (1)
@@ -72,6 +74,12 @@ else {
   process.exitCode = 1;
 }
 
+function stepsOf(text: string): number {
+  const steps = wholeNumber("steps", text, 1);
+  if (steps <= MAX_STEPS) return steps;
+  throw new Error(`Cannot play scripts of ${steps} steps: there are too many, at most ${MAX_STEPS} were wanted`);
+}
+
 function stop(): void {
   for (const worker of running) void worker.terminate();
 }
@@ -106,7 +114,7 @@ function readArguments() {
       throw new Error(`Cannot play home ${home} with death ${death}: nothing of it is left, another home was wanted`);
     return {
       settings: chosen,
-      steps: wholeNumber("steps", values.steps, 1),
+      steps: stepsOf(values.steps),
       oneIn: wholeNumber("one-in", values["one-in"], 1),
       workers: wholeNumber("workers", values.workers, 1),
     };

@@ -18,6 +18,8 @@ type Choose = (of: number) => number;
 /** What was read, sector by sector: ids of content.ts, or {@link ANY_REST}. */
 export interface Outcome {
   readonly found: readonly number[];
+  /** After another death of the driver, and of all that it has not flushed. */
+  readonly again: readonly number[];
   /** After a flush and a power cut on top. */
   readonly after: readonly number[];
 }
@@ -68,7 +70,7 @@ export function playDriverDeath(play: Play, choose: Choose): DriverEnd {
   isMortal = true;
   world.perform(play.script, play.pace);
   isMortal = false;
-  return { outcome: readTwice(world), rests, promised: world.ledger.promised };
+  return { outcome: readOften(world), rests, promised: world.ledger.promised };
 }
 
 /** All of a script, and no death. Returns what one would have left, wherever anything may have changed since the last point. */
@@ -104,7 +106,10 @@ export function recover(
   choose: Choose,
   store = new SmallStore(UNKNOWN),
 ): Outcome {
-  return readTwice(new SmallWorld({ ...STAYING, build, home, epoch, store, choose }));
+  // What a front looks at that has lost its driver again is what it has read before.
+  return readOften(
+    new SmallWorld({ ...STAYING, read: (sector) => store.read(sector), build, home, epoch, store, choose }),
+  );
 }
 
 /** Nothing ends, and nobody but clients looks into the store. */
@@ -131,9 +136,11 @@ function newWorld(
   return world;
 }
 
-function readTwice(world: SmallWorld): Outcome {
+function readOften(world: SmallWorld): Outcome {
   const found = world.readAll();
+  world.driverDies();
+  const again = world.readAll();
   world.flush();
   world.powerCut();
-  return { found, after: world.readAll() };
+  return { found, again, after: world.readAll() };
 }

@@ -95,6 +95,11 @@ export class SmallWorld {
     this.perform([FLUSH], "at once");
   }
 
+  /** With all that it has not flushed. */
+  driverDies(): void {
+    this.#drivers.kill(this.#epoch);
+  }
+
   /** Everything goes, with all that was not durable, and comes again. */
   powerCut(): void {
     this.#life?.end();

@@ -15,7 +15,7 @@ export const ANY_REST = 1 << 20;
  */
 export function judge(
   promise: PromiseName,
-  { found, after }: Outcome,
+  { found, again, after }: Outcome,
   rests: Rests<number>,
   allowed: readonly Allowed[],
   unspecified: readonly boolean[],
@@ -29,14 +29,16 @@ export function judge(
     const how = id === ANY_REST ? ", which the death may have left in the store" : "";
     throw new Violation(promise, `sector ${sector} holds write ${wrong}${how}; ${[...wanted].join(" or ")} was wanted`);
   });
-  found.forEach((id, sector) => {
-    const later = after[sector] as number;
-    if (unspecified[sector] || later === id) return;
-    const all = new Set([...sides(id, sector), ...sides(later, sector)]);
-    if (all.size === 1) return;
-    throw new Violation(
-      "P2",
-      `sector ${sector} is not what it was before a flush and a power cut: one of ${[...all].join(", ")}`,
-    );
-  });
+  const isKept = (later: readonly number[], promise: PromiseName, when: string): void => {
+    found.forEach((id, sector) => {
+      const then = later[sector] as number;
+      if (unspecified[sector] || then === id) return;
+      const all = new Set([...sides(id, sector), ...sides(then, sector)]);
+      if (all.size === 1) return;
+      const what = `sector ${sector} is not what it was before ${when}: one of ${[...all].join(", ")}`;
+      throw new Violation(promise, what);
+    });
+  };
+  isKept(again, "P1", "another death of the driver");
+  isKept(after, "P2", "a flush and a power cut");
 }
