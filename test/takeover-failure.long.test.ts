@@ -36,7 +36,7 @@ const NO_GOOD: Record<string, { readonly wants: object; readonly args?: readonly
   "a driver that isn't there": { wants: { spec: "./none.ts" }, says: /Cannot serve "\.\/none\.ts": there is no file/ },
   "another device": {
     wants: { name: "other" },
-    says: /^Cannot serve without the shadow of another device: [^\n]*skink\/ledger\/disk/,
+    says: /^Cannot take over from [^\n]*: it serves disk, all of its devices were wanted here/,
   },
   "another home": { wants: { home: "memory" }, says: /^Cannot serve without the shadow of another device/ },
   "more memory": {
