@@ -59,14 +59,13 @@ export class HostProcess {
   /** Resolves when nothing is left of it. */
   readonly ended: Promise<void>;
   readonly #end = Promise.withResolvers<void>();
-  /** Resolved when nobody comes after it. */
-  readonly #last = Promise.withResolvers<void>();
+  readonly #hurried = Promise.withResolvers<void>();
   readonly #child: ChildProcess;
   readonly #rings: Rings;
   readonly #channel: HostChannel;
   readonly #pulse: FrontPulse;
   readonly #oomKills = oomKills();
-  /** In clock ticks. */
+  /** Clock ticks since the machine was started. */
   readonly #startedAt: number | undefined;
   #state: State;
   /** Resolves when the kernel has taken its memory apart. */
@@ -130,9 +129,9 @@ export class HostProcess {
     if (pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null) killGroup(pid);
   }
 
-  /** No other one is started after it. */
-  isLast(): void {
-    this.#last.resolve();
+  /** No other one is started after it: its memory may go at once. */
+  hurry(): void {
+    this.#hurried.resolve();
   }
 
   /** Has its event loop answer, if it turns: see `pulse`. */
@@ -283,7 +282,7 @@ export class HostProcess {
     if (holder === undefined) return undefined;
     const { isInTheWay } = holder;
     const spared = isInTheWay ? undefined : delay(MEMORY_DELAY_MS, undefined, { ref: false });
-    this.#memory = Promise.race([spared, this.#last.promise]).then(() => holder.release());
+    this.#memory = Promise.race([spared, this.#hurried.promise]).then(() => holder.release());
     return isInTheWay ? this.#memory : undefined;
   }
 

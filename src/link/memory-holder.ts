@@ -37,15 +37,15 @@ export class MemoryHolder {
 
   /**
    * Whether the next incarnation has to wait for its end. What the kernel still has in hand of the host's asynchronous I/O (io_submit) belongs
-   * to the memory, and ends with it; and a file that is mapped stays open, with the locks that it has. All else has ended with the host.
+   * to the memory, and ends with it; and a file that is mapped shared stays open, with the locks that it has. All else has ended with the host.
    */
   get isInTheWay(): boolean {
     try {
       const maps = readFileSync(`/proc/${this.pid}/maps`, "latin1");
       return maps.includes("[aio]") || SHARED_FILE.test(maps);
-    } catch {
-      // It is gone, and they with it.
-      return false;
+    } catch (error) {
+      // It is gone, and they with it. Where the machine doesn't let us look, it counts as in the way.
+      return !["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "");
     }
   }
 

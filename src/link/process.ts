@@ -115,7 +115,7 @@ export class ProcessIncarnations implements Incarnations {
     this.#spares.dispose();
     this.#kept.close();
     this.#code.close();
-    for (const host of this.#made) host.isLast();
+    for (const host of this.#made) host.hurry();
     await Promise.all([...this.#made].map(({ ended }) => ended));
   }
 

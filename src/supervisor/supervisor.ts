@@ -258,6 +258,7 @@ export class Supervisor implements IncarnationEvents {
     incarnations.prepare(to, (failure) => {
       if (this.#succession.upgrade !== upgrade) return;
       if (failure !== undefined) return upgrade.refused(failure);
+      upgrade.ready();
       device.settle(() => this.#handOver(upgrade));
     });
     return true;

@@ -84,6 +84,17 @@ test("an upgrade makes the newcomer ready, drains, flushes, closes, opens, and h
   assert.equal(world.calls.at(-1), "start 3 newcomer", "it is the device's driver now");
 });
 
+test("a driver may take longer to flush for an upgrade than the newcomer may take to be ready", () => {
+  const world = new Upgrading();
+  world.begin();
+  world.prepared(undefined);
+  world.clock.advance(60_000);
+  assert.deepEqual(world.outcomes, []);
+  for (let flush = 0; flush < 2; flush++) if (world.link?.summary.includes("flush")) world.link.complete("flush");
+  world.completeReads();
+  assert.equal(world.calls.at(-1), "close 1");
+});
+
 test("a driver that dies while it flushes for an upgrade comes back, and the newcomer is refused", () => {
   const world = new Upgrading();
   world.begin();

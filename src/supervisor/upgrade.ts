@@ -72,9 +72,13 @@ export class Upgrade {
     this.#timer = this.#clock.after(ms, () => this.refused(otherwise));
   }
 
+  /** It is. How long the driver that serves takes for its flush is not its affair. */
+  ready(): void {
+    this.#timer?.cancel();
+  }
+
   /** The driver that served is asked to close. */
   handOver(): void {
-    this.#timer?.cancel();
     this.#stage = "handing over";
     this.#stalledAt = this.#clock.now();
   }
